@@ -1,0 +1,74 @@
+import type { Case, Context, Figures } from "../area.ts";
+import { interleave, type Participant } from "../rounds.ts";
+import { type Cost, measure, Service, script } from "./programs.ts";
+
+const GIB = 2 ** 30;
+
+/** Seconds per GiB that senders take for bodies of `body` bytes, one after the other on one connection. */
+async function senders(context: Context, figure: keyof Cost, body: number, slow: boolean): Promise<Figures> {
+  const { file, size, python, nginx, folder } = context.prepared as Record<string, string>;
+  const program = context.programs["c-sendfile"] ?? "";
+  const total = Math.min(Number(size), GIB);
+  const sink = await Service.start([program, "sink"]);
+  const length = String(Math.min(body, total));
+  const run = async ([command = "", ...args]: readonly string[], ...mode: string[]): Promise<number> => {
+    const all = [...args, ...mode, String(sink.port), file ?? "", length, String(total)];
+    return ((await measure<Cost>(command, all))[figure] * GIB) / total;
+  };
+  const participants: Record<string, Participant> = {
+    ours: () => run(script("sender.ts"), "ours"),
+    "c-sendfile": () => run([program, "send"], "sendfile"),
+    "c-read-send": () => run([program, "send"], "read-send"),
+  };
+  if (python) participants["py-sendfile"] = () => run([python, context.prepared.pythonPeer as string]);
+  if (!slow) participants["own-call"] = () => run(script("sender.ts"), "call");
+  if (slow) {
+    participants["node-pipe"] = () => run(script("sender.ts", "node24"), "pipe");
+    participants["own-pipe"] = () => run(script("sender.ts"), "pipe");
+  }
+  const services: Service[] = [sink];
+  try {
+    if (figure === "wall" && slow) {
+      const fetchFrom = async (service: Service): Promise<number> => {
+        const { wall } = await measure<{ wall: number }>(program, ["fetch", String(service.port), "/random"]);
+        return (wall * GIB) / Number(size);
+      };
+      const add = async (name: string, service: Service): Promise<void> => {
+        services.push(service);
+        participants[name] = () => fetchFrom(service);
+      };
+      if (nginx) await add("nginx", await Service.nginx(nginx, folder ?? "", folder ?? ""));
+      await add("bun-serve", await Service.start([...script("server.ts", "bun"), "bun-serve", folder ?? ""]));
+      await add("deno-serve", await Service.start([...script("server.ts", "deno"), "deno-serve", folder ?? ""]));
+    }
+    const { ours = Number.NaN, ...peers } = await interleave(participants, {
+      rounds: context.quick ? 1 : 5,
+      warmup: context.quick ? 0 : 1,
+    });
+    return { ours, peers };
+  } finally {
+    for (const service of services) await service.stop();
+  }
+}
+
+/** What sending 1 GiB costs, in one body and in bodies of 64 KiB. */
+export const senderCases: readonly Case[] = [
+  {
+    name: "cpu-1GiB",
+    unit: "s",
+    target: { peer: "c-sendfile", atMost: 1.15 },
+    run: (context) => senders(context, "cpu", GIB, true),
+  },
+  {
+    name: "wall-1GiB",
+    unit: "s",
+    target: (context) => ({ peer: context.prepared.nginx ? "nginx" : "c-sendfile", atMost: 1.1 }),
+    run: (context) => senders(context, "wall", GIB, true),
+  },
+  {
+    name: "cpu-64KiB",
+    unit: "s",
+    target: { peer: "c-read-send", atMost: 0.5 },
+    run: (context) => senders(context, "cpu", 64 * 1024, false),
+  },
+];

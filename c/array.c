@@ -1,0 +1,255 @@
+/* What transactional arrays need: which pages of a private mapping were copied, many runs of a mapping in one call. */
+#include "outcore.h"
+#include "internal.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#if defined(_WIN32)
+double oc_dirty(double a, double l, int32_t m, double *o, double c) { (void)a, (void)l, (void)m, (void)o, (void)c; return -ENOSYS; }
+double oc_differ(double a, double l, int32_t f, double t, double *o, double c) { (void)a, (void)l, (void)f, (void)t, (void)o, (void)c; return -ENOSYS; }
+double oc_write_runs(int32_t f, double t, const uint8_t *h, double l, double a, const double *r, double c) { (void)f, (void)t, (void)h, (void)l, (void)a, (void)r, (void)c; return -ENOSYS; }
+double oc_apply_runs(int32_t f, double a, const double *r, double c) { (void)f, (void)a, (void)r, (void)c; return -ENOSYS; }
+double oc_advise_runs(double a, const double *r, double c, int32_t k) { (void)a, (void)r, (void)c, (void)k; return -ENOSYS; }
+double oc_overlay_runs(double a, const double *r, double c, int32_t f) { (void)a, (void)r, (void)c, (void)f; return -ENOSYS; }
+double oc_crc_runs(double a, const double *r, double c, double p, uint32_t *o) { (void)a, (void)r, (void)c, (void)p, (void)o; return -ENOSYS; }
+#else
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* Runs gathered into out as (start, length) in bytes, neighbours merged. */
+typedef struct {
+  double *out;
+  size_t count, capacity;
+} run_list;
+
+/* 0 when there is no room left. */
+static int add_run(run_list *list, double start, double length) {
+  if (list->count > 0) {
+    double *last = list->out + 2 * (list->count - 1);
+    if (last[0] + last[1] == start) {
+      last[1] += length;
+      return 1;
+    }
+  }
+  if (list->count == list->capacity) return 0;
+  list->out[2 * list->count] = start;
+  list->out[2 * list->count + 1] = length;
+  list->count++;
+  return 1;
+}
+
+#if defined(__linux__)
+#include <sys/ioctl.h>
+
+/* linux/fs.h of kernels before 6.7 lacks these. */
+typedef struct {
+  uint64_t start, end, categories;
+} scan_region;
+typedef struct {
+  uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages, category_inverted, category_mask,
+      category_anyof_mask, return_mask;
+} scan_request;
+#define SCAN_REQUEST _IOWR('f', 16, scan_request)
+#define IS_FILE (1u << 2)
+#define IS_PRESENT (1u << 3)
+#define IS_SWAPPED (1u << 4)
+#define IS_PFNZERO (1u << 5)
+#define SCAN_REGIONS 512
+
+static double dirty_by_scan(int fd, uintptr_t base, uintptr_t end, run_list *list) {
+  scan_region regions[SCAN_REGIONS];
+  uintptr_t at = base;
+  while (at < end) {
+    scan_request request = {.size = sizeof request,
+                            .start = at,
+                            .end = end,
+                            .vec = (uintptr_t)regions,
+                            .vec_len = SCAN_REGIONS,
+                            .category_inverted = IS_FILE | IS_PFNZERO,
+                            .category_mask = IS_FILE | IS_PFNZERO,
+                            .category_anyof_mask = IS_PRESENT | IS_SWAPPED,
+                            .return_mask = IS_FILE};
+    int got = ioctl(fd, SCAN_REQUEST, &request);
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      return -(double)errno;
+    }
+    for (int i = 0; i < got; i++)
+      if (!add_run(list, (double)(regions[i].start - base), (double)(regions[i].end - regions[i].start))) return 0;
+    /* walk_end may lie before the end although the walk is complete, and before regions that were reported. */
+    if (got < SCAN_REGIONS) return 0;
+    uintptr_t last = regions[got - 1].end;
+    at = request.walk_end > last ? request.walk_end : last;
+  }
+  return 0;
+}
+
+static double dirty_by_pagemap(int fd, uintptr_t base, uintptr_t end, run_list *list) {
+  uint64_t words[4096];
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  for (uintptr_t at = base; at < end;) {
+    size_t wanted = (end - at) / page < 4096 ? (end - at) / page : 4096;
+    ssize_t got = pread(fd, words, wanted * 8, (off_t)(at / page * 8));
+    if (got <= 0) return got < 0 ? -(double)errno : -(double)EIO;
+    size_t pages = (size_t)got / 8;
+    for (size_t i = 0; i < pages; i++) {
+      int there = (words[i] >> 62) != 0, of_file = words[i] >> 61 & 1;
+      if (there && !of_file && !add_run(list, (double)(at + i * page - base), (double)page)) return 0;
+    }
+    at += pages * page;
+  }
+  return 0;
+}
+
+double oc_dirty(double address, double length, int32_t way, double *out, double capacity) {
+  run_list list = {out, 0, (size_t)capacity};
+  int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return -ENOSYS;
+  uintptr_t base = (uintptr_t)address;
+  double result = way == OC_DIRTY_SCAN ? dirty_by_scan(fd, base, base + (uintptr_t)length, &list)
+                                       : dirty_by_pagemap(fd, base, base + (uintptr_t)length, &list);
+  close(fd);
+  if (result == -ENOTTY) return -ENOSYS;
+  return result < 0 ? result : (double)list.count;
+}
+#else
+double oc_dirty(double address, double length, int32_t way, double *out, double capacity) {
+  (void)address, (void)length, (void)way, (void)out, (void)capacity;
+  return -ENOSYS;
+}
+#endif
+
+double oc_differ(double address, double length, int32_t fd, double offset, double *out, double capacity) {
+  enum { BLOCK = 1 << 18 };
+  static const size_t none = 0;
+  run_list list = {out, none, (size_t)capacity};
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  uint8_t *block = malloc(BLOCK);
+  if (!block) return -ENOMEM;
+  const uint8_t *memory = OC_POINTER(address);
+  size_t size = (size_t)length;
+  double result = 0;
+  for (size_t at = 0; at < size && result == 0;) {
+    size_t span = size - at < BLOCK ? size - at : BLOCK;
+    double got = fd < 0 ? 0 : oc_pread(fd, block, 0, (double)span, offset + (double)at);
+    if (got < 0) {
+      result = got;
+      break;
+    }
+    memset(block + (size_t)got, 0, span - (size_t)got);
+    for (size_t i = 0; i < span; i += page) {
+      size_t part = span - i < page ? span - i : page;
+      if (memcmp(memory + at + i, block + i, part) != 0 && !add_run(&list, (double)(at + i), (double)page)) {
+        result = 1;
+        break;
+      }
+    }
+    at += span;
+  }
+  free(block);
+  return result < 0 ? result : (double)list.count;
+}
+
+#define PIECES 512
+
+static double write_all(int fd, struct iovec *pieces, int count, off_t offset) {
+  double done = 0;
+  while (count > 0) {
+    ssize_t got = pwritev(fd, pieces, count, offset);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return got < 0 ? -(double)errno : -(double)EIO;
+    done += (double)got;
+    offset += got;
+    while (count > 0 && (size_t)got >= pieces->iov_len) {
+      got -= (ssize_t)pieces->iov_len;
+      pieces++;
+      count--;
+    }
+    if (count > 0) {
+      pieces->iov_base = (uint8_t *)pieces->iov_base + got;
+      pieces->iov_len -= (size_t)got;
+    }
+  }
+  return done;
+}
+
+double oc_write_runs(int32_t fd, double offset, const uint8_t *head, double head_length, double address,
+                     const double *runs, double count) {
+  struct iovec pieces[PIECES];
+  int filled = 0;
+  double done = 0;
+  size_t total = (size_t)count;
+  const size_t most = (size_t)1 << 30;
+  if (head_length > 0) pieces[filled++] = (struct iovec){(void *)(uintptr_t)head, (size_t)head_length};
+  for (size_t i = 0; i < total; i++) {
+    uint8_t *start = (uint8_t *)OC_POINTER(address) + (size_t)runs[2 * i];
+    size_t left = (size_t)runs[2 * i + 1];
+    while (left > 0) {
+      size_t span = left < most ? left : most;
+      pieces[filled++] = (struct iovec){start, span};
+      start += span;
+      left -= span;
+      if (filled < PIECES && span < most) continue;
+      double got = write_all(fd, pieces, filled, (off_t)offset + (off_t)done);
+      if (got < 0) return got;
+      done += got;
+      filled = 0;
+    }
+  }
+  if (filled == 0) return done;
+  double got = write_all(fd, pieces, filled, (off_t)offset + (off_t)done);
+  return got < 0 ? got : done + got;
+}
+
+/* A long write makes the page cache use large folios, and every small write into one of those then costs ten times as
+ * much (ext4: 40 us and more). So nothing is written in pieces of more than this. */
+#define FOLIO_BYTES 65536.0
+
+double oc_apply_runs(int32_t fd, double address, const double *runs, double count) {
+  double done = 0;
+  for (size_t i = 0; i < (size_t)count; i++) {
+    double end = runs[2 * i] + runs[2 * i + 1];
+    for (double at = runs[2 * i]; at < end;) {
+      double span = end - at < FOLIO_BYTES ? end - at : FOLIO_BYTES;
+      double got = oc_pwrite(fd, OC_POINTER(address), at, span, at);
+      if (got < 0) return got;
+      if (got < span) return -ENOSPC;
+      done += got;
+      at += span;
+    }
+  }
+  return done;
+}
+
+double oc_advise_runs(double address, const double *runs, double count, int32_t kind) {
+  for (size_t i = 0; i < (size_t)count; i++) {
+    double result = oc_advise(address + runs[2 * i], runs[2 * i + 1], kind);
+    if (result < 0) return result;
+  }
+  return 0;
+}
+
+double oc_overlay_runs(double address, const double *runs, double count, int32_t fd) {
+  for (size_t i = 0; i < (size_t)count; i++) {
+    int flags = OC_MAP_PRIVATE | OC_MAP_FIXED | (fd < 0 ? OC_MAP_ANONYMOUS : 0);
+    double got = oc_map(address + runs[3 * i], runs[3 * i + 1], OC_PROT_WRITE, flags, fd, runs[3 * i + 2]);
+    if (got < 0) return got;
+  }
+  return 0;
+}
+
+double oc_crc_runs(double address, const double *runs, double count, double page, uint32_t *out) {
+  size_t pages = 0;
+  for (size_t i = 0; i < (size_t)count; i++)
+    for (double at = 0; at < runs[2 * i + 1]; at += page)
+      out[pages++] = (uint32_t)oc_crc32c_at(address + runs[2 * i] + at, page, 0);
+  return (double)pages;
+}
+#endif

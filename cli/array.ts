@@ -1,0 +1,142 @@
+import fs from "node:fs";
+import { Command } from "commander";
+import { type ArrayStore, type DType, fileArray, InvalidArgumentError, openStore } from "../src/array/main.ts";
+import { npyHeader, readNpyHeader } from "./npy.ts";
+import { bytes, say, table } from "./terminal.ts";
+
+const PIECE = 2 ** 24;
+
+async function withStore(folder: string, work: (store: ArrayStore) => void | Promise<void>, create = false) {
+  const store = openStore(folder, { create });
+  try {
+    await work(store);
+  } finally {
+    store.close();
+  }
+}
+
+function info(folder: string): Promise<void> {
+  return withStore(folder, (store) => {
+    say(`${store.folder}: transaction ${store.snapshot}, log ${bytes(store.engine.logBytes)}`);
+    const rows = store.names.map((name) => {
+      const array = store.array(name);
+      return [name, array.dtype, `[${array.shape.join(", ")}]`, array.order, bytes(array.nbytes)];
+    });
+    if (rows.length > 0) table(["array", "type", "shape", "order", "size"], rows);
+    for (const [name, txid] of Object.entries(store.snapshots)) say(`snapshot "${name}" at transaction ${txid}`);
+  });
+}
+
+function check(folder: string): Promise<void> {
+  return withStore(folder, (store) => {
+    const wrong = store.engine.verify();
+    for (const error of wrong) say(error.message);
+    say(
+      wrong.length === 0 ? `every checksum of the log holds; ${store.names.length} arrays` : `${wrong.length} errors`,
+    );
+    if (wrong.length > 0) globalThis.process.exitCode = 1;
+  });
+}
+
+function checkpoint(folder: string): Promise<void> {
+  return withStore(folder, async (store) => {
+    const before = store.engine.logBytes;
+    await store.checkpoint();
+    say(`log ${bytes(before)} before, ${bytes(store.engine.logBytes)} now`);
+  });
+}
+
+function exportArray(folder: string, name: string, file: string): Promise<void> {
+  return withStore(folder, (store) => {
+    const transaction = store.begin();
+    const array = store.array(name);
+    const fd = fs.openSync(file, "wx");
+    try {
+      let at = 0;
+      const write = (part: Uint8Array): void => {
+        for (let done = 0; done < part.length; ) done += fs.writeSync(fd, part, done, part.length - done, at + done);
+        at += part.length;
+      };
+      if (file.endsWith(".npy")) write(npyHeader(array.dtype, array.shape, array.order));
+      for (const { data } of array.blocks(PIECE / array.itemSize))
+        write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      say(`${name}: ${bytes(array.nbytes)} to ${file}`);
+    } finally {
+      fs.closeSync(fd);
+      transaction.abort();
+    }
+  });
+}
+
+interface ImportOptions {
+  dtype?: DType;
+  shape?: string;
+}
+
+function importArray(folder: string, name: string, file: string, options: ImportOptions): Promise<void> {
+  const fd = fs.openSync(file, "r");
+  const header = ((): ReturnType<typeof readNpyHeader> => {
+    try {
+      if (file.endsWith(".npy")) return readNpyHeader(fd);
+      if (options.dtype === undefined) throw new InvalidArgumentError("a raw file needs --dtype");
+      const shape = options.shape?.split(",").map(Number);
+      return { dtype: options.dtype, shape: shape ?? [], order: "C", offset: 0 };
+    } finally {
+      fs.closeSync(fd);
+    }
+  })();
+  const { size } = fs.statSync(file);
+  return withStore(
+    folder,
+    async (store) => {
+      await store.transact((transaction) => {
+        const one = header.shape.length > 0 ? header.shape : [0];
+        const array = store.create(name, { dtype: header.dtype, shape: one, order: header.order });
+        if (header.shape.length === 0) array.resize(Math.floor(size / array.itemSize));
+        const { dtype, offset } = header;
+        const source = fileArray(file, { dtype: "u8", shape: array.nbytes, offset });
+        try {
+          for (const { start, data } of source.array.blocks(PIECE)) {
+            const target = array.typed(start / array.itemSize, data.length / array.itemSize);
+            new Uint8Array(target.buffer, target.byteOffset, target.byteLength).set(data);
+            if (start % 2 ** 30 === 0 && start > 0) transaction.spill();
+          }
+        } finally {
+          source.close();
+        }
+        say(`${name}: ${dtype} [${array.shape.join(", ")}], ${bytes(array.nbytes)} from ${file}`);
+      });
+    },
+    true,
+  );
+}
+
+/** `outcore array ...`: looks after a store of arrays. */
+export function arrayCommand(): Command {
+  const command = new Command("array").description("look after a store of arrays");
+  const store = "<store>";
+  command.command("info").argument(store).description("arrays, snapshots and log").action(info);
+  command.command("check").argument(store).description("verify every checksum of superblocks and log").action(check);
+  command
+    .command("checkpoint")
+    .argument(store)
+    .description("bring the arrays' files up to date and shorten the log")
+    .action(checkpoint);
+  command
+    .command("export")
+    .argument(store)
+    .argument("<array>")
+    .argument("<file>", "a new file; elements as they lie, with a header when it ends in .npy")
+    .description("write an array to a file")
+    .action(exportArray);
+  command
+    .command("import")
+    .argument(store)
+    .argument("<array>", "name of the new array")
+    .argument("<file>")
+    .option("--dtype <type>", "type of the elements of a raw file")
+    .option("--shape <lengths>", "shape of a raw file, as 100,3; default: all elements")
+    .description("make an array of a .npy or raw file")
+    .action(importArray);
+  return command;
+}

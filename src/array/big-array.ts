@@ -1,0 +1,278 @@
+import { InvalidArgumentError } from "../errors.ts";
+import { LONGEST_VIEW, type Piece } from "../memory/buffer-set.ts";
+import { constructorOf, type DType, type DTypes, itemSize, type Scalar } from "./dtype.ts";
+import { NdView, type Values } from "./nd-view.ts";
+import { checkShape, extent, type Index, type Layout, sizeOf, slice, stridesOf } from "./slicing.ts";
+
+/** What a big array stands on. */
+export interface Backing {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly order: "C" | "F";
+  shape(): readonly number[];
+  piece(offset: number, length: number): Piece;
+  /** New bytes are zeros. */
+  resize(shape: readonly number[]): void;
+  /** Called after bulk writes of so many bytes. */
+  wrote(bytes: number): void;
+  reference(): { readonly store: string; readonly name: string };
+}
+
+/** Names a part of an array for another process or Worker: plain data. */
+export interface ArrayReference {
+  /** Tells it from other plain data. */
+  readonly kind: "outcore.array";
+  /** Folder of the store. */
+  readonly store: string;
+  /** The array. */
+  readonly name: string;
+  /** What of it. */
+  readonly index: readonly Index[];
+}
+
+const BLOCK_BYTES = 2 ** 23;
+
+/**
+ * An array that may be larger than memory. Slices are native typed arrays over its memory: nothing is read until it is
+ * touched, and what is written is the transaction's. Every slice of one array aliases every other.
+ */
+export class BigArray<D extends DType = DType> {
+  readonly #backing: Backing;
+  /** Type of its elements. */
+  readonly dtype: D;
+  /** Bytes of an element. */
+  readonly itemSize: number;
+
+  /** @internal */
+  constructor(backing: Backing, dtype: D) {
+    this.#backing = backing;
+    this.dtype = dtype;
+    this.itemSize = itemSize(dtype);
+  }
+
+  /** Its name in the store; for plain arrays the path. */
+  get name(): string {
+    return this.#backing.name;
+  }
+
+  /** Elements per axis. */
+  get shape(): readonly number[] {
+    return this.#backing.shape();
+  }
+
+  /** "C": the last axis is contiguous; "F": the first. */
+  get order(): "C" | "F" {
+    return this.#backing.order;
+  }
+
+  /** Bytes from one element to the next, per axis. */
+  get strides(): readonly number[] {
+    return stridesOf(this.shape, this.order).map((stride) => stride * this.itemSize);
+  }
+
+  /** Number of dimensions. */
+  get rank(): number {
+    return this.shape.length;
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return sizeOf(this.shape);
+  }
+
+  /** Bytes of all elements. */
+  get nbytes(): number {
+    return this.size * this.itemSize;
+  }
+
+  /** Elements of the major axis: the first for order "C", the last for "F". */
+  get length(): number {
+    const { shape } = this;
+    return (this.order === "C" ? shape[0] : shape.at(-1)) ?? 0;
+  }
+
+  #layout(): Layout {
+    const { shape } = this;
+    return { shape, strides: stridesOf(shape, this.order), offset: 0 };
+  }
+
+  /**
+   * `count` elements from number `start` on, in the order in which they lie: one native typed array, without a copy.
+   * @throws {RangeError} beyond the end, and over 1 GiB unless `long`, which goes up to what the runtime's buffers hold.
+   */
+  typed(start = 0, count: number = this.size - start, options: { long?: boolean } = {}): DTypes[D] {
+    const bytes = count * this.itemSize;
+    if (!Number.isSafeInteger(start) || !Number.isSafeInteger(count) || start < 0 || count < 0)
+      throw new InvalidArgumentError("start and count are integers from 0 on");
+    if (start + count > this.size) throw new RangeError(`elements ${start} to ${start + count} of ${this.size}`);
+    if (bytes > LONGEST_VIEW && options.long !== true)
+      throw new RangeError(`${bytes} bytes are more than the 1 GiB of a view; use segments(), or { long: true }`);
+    const Type = constructorOf(this.dtype);
+    if (count === 0) return new Type(new ArrayBuffer(0), 0, 0);
+    const at = start * this.itemSize;
+    const piece = this.#backing.piece(at, bytes);
+    return new Type(piece.buffer, at - piece.start, count);
+  }
+
+  /** A range that is longer than a view may be, as typed arrays of at most 1 GiB. */
+  segments(start = 0, count: number = this.size - start): DTypes[D][] {
+    const most = LONGEST_VIEW / this.itemSize;
+    const parts: DTypes[D][] = [];
+    for (let at = start; at < start + count; at += most) parts.push(this.typed(at, Math.min(most, start + count - at)));
+    return parts;
+  }
+
+  /**
+   * A part of the array as a view, without a copy: numbers, ranges `[start, stop, step]`, ":", "..." and null.
+   *
+   * @throws {RangeError} when an element's number is out of range, or first and last element lie over 1 GiB apart.
+   * @throws {InvalidArgumentError} for too many indices, a step of 0, and anything that is no index.
+   */
+  view(...index: Index[]): NdView<D> {
+    const layout = slice(this.#layout(), index);
+    const reach = extent(layout);
+    if (reach === undefined) return new NdView(this.dtype, this.typed(0, 0), { ...layout, offset: 0 });
+    const { low, high } = reach;
+    return new NdView(this.dtype, this.typed(low, high - low + 1), { ...layout, offset: layout.offset - low });
+  }
+
+  /** `view` for engines that must fetch the elements first. */
+  viewAsync(...index: Index[]): Promise<NdView<D>> {
+    return Promise.resolve().then(() => this.view(...index));
+  }
+
+  #number(index: readonly number[]): number {
+    const layout = slice(this.#layout(), index);
+    if (layout.shape.length > 0) throw new InvalidArgumentError(`${index.length} indices for ${this.rank} dimensions`);
+    return layout.offset;
+  }
+
+  /** One element. */
+  get(...index: number[]): Scalar<D> {
+    return this.typed(this.#number(index), 1)[0] as Scalar<D>;
+  }
+
+  /**
+   * Writes one value, or as many as there are elements, to what the index selects: a list with a part for each axis, as
+   * `view` takes them.
+   */
+  set(index: readonly Index[], values: Values<D>): void {
+    const layout = slice(this.#layout(), index);
+    if (layout.shape.length === 0) {
+      if (typeof values !== "number" && typeof values !== "bigint")
+        throw new InvalidArgumentError("one element takes one value");
+      (this.typed(layout.offset, 1) as unknown as unknown[])[0] = values;
+      return;
+    }
+    this.view(...index).assign(values);
+    this.#backing.wrote(sizeOf(layout.shape) * this.itemSize);
+  }
+
+  /** Sets all elements to one value. */
+  fill(value: Scalar<D>): void {
+    for (const { data } of this.blocks()) {
+      (data as unknown as { fill(value: unknown): void }).fill(value);
+      this.#backing.wrote(data.byteLength);
+    }
+  }
+
+  /** Whole array, piece by piece in the order in which it lies: `start` is the number of the first element. */
+  *blocks(elements: number = BLOCK_BYTES / this.itemSize): Generator<{ start: number; data: DTypes[D] }> {
+    if (!Number.isInteger(elements) || elements < 1) throw new InvalidArgumentError("blocks of at least one element");
+    for (let start = 0; start < this.size; start += elements)
+      yield { start, data: this.typed(start, Math.min(elements, this.size - start)) };
+  }
+
+  /** Sum of all elements; a bigint for i64 and u64. Reads everything once. */
+  sum(): Scalar<D> {
+    const big = this.dtype === "i64" || this.dtype === "u64";
+    let total: bigint | number = big ? 0n : 0;
+    for (const { data } of this.blocks()) {
+      if (big) for (const value of data as unknown as BigInt64Array) total = (total as bigint) + value;
+      else {
+        const numbers = data as unknown as Float64Array;
+        let part = 0;
+        for (let i = 0; i < numbers.length; i++) part += numbers[i] as number;
+        total = (total as number) + part;
+      }
+    }
+    return total as Scalar<D>;
+  }
+
+  #extreme(better: (a: number, b: number) => boolean): Scalar<D> | undefined {
+    let best: number | undefined;
+    for (const { data } of this.blocks()) {
+      const numbers = data as unknown as Float64Array;
+      for (let i = 0; i < numbers.length; i++) {
+        const value = numbers[i] as number;
+        if (best === undefined || better(value, best)) best = value;
+      }
+    }
+    return best as Scalar<D> | undefined;
+  }
+
+  /** Smallest element, undefined when there is none. NaN is passed over unless it comes first. */
+  min(): Scalar<D> | undefined {
+    return this.#extreme((a, b) => a < b);
+  }
+
+  /** Largest element, likewise. */
+  max(): Scalar<D> | undefined {
+    return this.#extreme((a, b) => a > b);
+  }
+
+  /** Arithmetic mean; NaN when there are no elements. */
+  mean(): number {
+    return Number(this.sum()) / this.size;
+  }
+
+  /** Gives it another shape, O(1): elements keep their places in memory, new ones are zeros. Views stay valid. */
+  resize(...shape: number[]): void {
+    checkShape(shape, this.itemSize);
+    if (shape.length !== this.rank)
+      throw new InvalidArgumentError(`a shape of ${this.rank} lengths, not ${shape.length}`);
+    this.#backing.resize(shape);
+  }
+
+  /**
+   * Adds values along the major axis. Nothing changes when they do not fit: their number must be a multiple of what one
+   * step of the axis holds.
+   */
+  append(values: ArrayLike<number> | ArrayLike<bigint> | readonly unknown[]): void {
+    const flat = (
+      ArrayBuffer.isView(values) ? values : Array.from(values as unknown as unknown[]).flat(99)
+    ) as ArrayLike<unknown>;
+    const { shape, order } = this;
+    const axis = order === "C" ? 0 : shape.length - 1;
+    const row = sizeOf(shape.filter((_, i) => i !== axis));
+    const rows = flat.length / row;
+    if (!Number.isInteger(rows))
+      throw new InvalidArgumentError(`${flat.length} values are no multiple of the ${row} that one step holds`);
+    const wanted = this.dtype === "i64" || this.dtype === "u64" ? "bigint" : "number";
+    if (flat.length > 0 && typeof flat[0] !== wanted)
+      throw new InvalidArgumentError(`an array of ${this.dtype} takes ${wanted}s, not a ${typeof flat[0]}`);
+    const before = this.size;
+    this.resize(...shape.map((length, i) => (i === axis ? length + rows : length)));
+    try {
+      if (flat.length === 0) return;
+      let at = before;
+      for (const part of this.segments(before, flat.length)) {
+        const slice_ = ArrayBuffer.isView(flat)
+          ? (flat as unknown as Float64Array).subarray(at - before, at - before + part.length)
+          : Array.prototype.slice.call(flat, at - before, at - before + part.length);
+        (part as unknown as { set(from: unknown): void }).set(slice_);
+        at += part.length;
+      }
+    } catch (error) {
+      this.resize(...shape);
+      throw error;
+    }
+    this.#backing.wrote(flat.length * this.itemSize);
+  }
+
+  /** Plain data from which `openReference` opens the same part elsewhere; it shows what was committed. */
+  reference(...index: Index[]): ArrayReference {
+    slice(this.#layout(), index);
+    return { kind: "outcore.array", ...this.#backing.reference(), index };
+  }
+}

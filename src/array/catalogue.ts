@@ -1,0 +1,41 @@
+import type { MetaChange, PageRun } from "./format.ts";
+
+/** An array as the catalogue describes it: plain JSON. */
+export interface ArrayInfo {
+  readonly id: number;
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly order: "C" | "F";
+  /** Pages from here on were never written. */
+  readonly highWater: number;
+  /** Whatever the user keeps with it. */
+  readonly attributes?: Readonly<Record<string, unknown>>;
+}
+
+/** Everything that a store knows besides pages, at one moment. */
+export interface Catalogue {
+  readonly nextId: number;
+  readonly arrays: readonly ArrayInfo[];
+  /** Transactions that named snapshots stand at. */
+  readonly snapshots: Readonly<Record<string, number>>;
+}
+
+export const emptyCatalogue: Catalogue = { nextId: 1, arrays: [], snapshots: {} };
+
+/** The catalogue after a commit. */
+export function advance(catalogue: Catalogue, runs: readonly PageRun[], meta: MetaChange): Catalogue {
+  const { arrays: changed = [], dropped = [], snapshots = catalogue.snapshots } = meta;
+  if (runs.length === 0 && changed.length === 0 && dropped.length === 0) return { ...catalogue, snapshots };
+  const byId = new Map(catalogue.arrays.map((info) => [info.id, info]));
+  for (const info of changed)
+    byId.set(info.id, { ...info, highWater: Math.max(info.highWater, byId.get(info.id)?.highWater ?? 0) });
+  for (const { array, page, count, kind } of runs) {
+    const info = byId.get(array);
+    if (info !== undefined && kind !== "zero" && page + count > info.highWater)
+      byId.set(array, { ...info, highWater: page + count });
+  }
+  for (const id of dropped) byId.delete(id);
+  const nextId = Math.max(catalogue.nextId, ...[...byId.keys()].map((id) => id + 1));
+  return { nextId, arrays: [...byId.values()], snapshots };
+}

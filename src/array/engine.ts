@@ -1,0 +1,54 @@
+import type { Catalogue } from "./catalogue.ts";
+import type { MetaChange } from "./format.ts";
+import type { LayeredView } from "./layered-view.ts";
+
+/** What a transaction changed in one array. */
+export interface ChangedPages {
+  readonly array: number;
+  readonly view: LayeredView;
+  /** Runs of changed pages: (start, length) pairs in bytes. */
+  readonly runs: Float64Array;
+  readonly count: number;
+  /** Pages [first, end) that became zeros before the runs were written. */
+  readonly zeros: readonly (readonly [number, number])[];
+}
+
+/** What a transaction wants to make true. */
+export interface Change {
+  readonly pages: readonly ChangedPages[];
+  readonly meta: MetaChange;
+}
+
+/** Whether a commit waits for the disk. */
+export type Durability = "full" | "none";
+
+/**
+ * What stands behind a store: blocks at a snapshot, commits with a check for conflicts, and word of commits by others.
+ * PageLog is one; an engine over a database can be another.
+ */
+export interface ArrayEngine {
+  /** Bytes of a page: what conflicts are about. */
+  readonly pageSize: number;
+  /** What the snapshot knows. */
+  readonly catalogue: Catalogue;
+  /** The transaction that the snapshot stands at. */
+  readonly snapshot: number;
+  /** The newest transaction of anybody. */
+  newest(): number;
+  /** Takes the newest snapshot; every view shows it afterwards. */
+  begin(): void;
+  /** Lets go of the snapshot. */
+  end(): void;
+  /** The memory of an array at the snapshot. */
+  view(array: number, reserve: number): LayeredView;
+  /** The same for engines that must fetch it first. */
+  fetch(array: number, reserve: number): Promise<LayeredView>;
+  /** Shows the snapshot again, and nothing of the transaction. */
+  reset(array: number): void;
+  /**
+   * Makes a change true, all of it or nothing; the new transaction's number.
+   * @throws {ConflictError} when another commit since the snapshot touched the same page or shape.
+   */
+  commit(change: Change, durability: Durability): Promise<number>;
+  close(): void;
+}

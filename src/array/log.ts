@@ -1,0 +1,173 @@
+import { builtin } from "../builtins.ts";
+import { CorruptError, NotFoundError } from "../errors.ts";
+import { crc32c } from "../memory/crc32c.ts";
+import { announce, StoreFile, syncFolder } from "../memory/store-file.ts";
+import { decodeRecord, headLength, type Position, type RecordHead } from "./format.ts";
+
+/** A record and where it lies. */
+export interface LogRecord extends RecordHead, Position {}
+
+/** Where the next record is to be, and what it must continue. */
+export interface Cursor extends Position {
+  readonly txid: number;
+  readonly chain: number;
+}
+
+export function after(record: LogRecord): Cursor {
+  const { segment, offset, headBytes, bodyBytes, txid, crc } = record;
+  return { segment, offset: offset + headBytes + bodyBytes, txid, chain: crc };
+}
+
+const STEP: number = 2 ** 22;
+
+/** The segments `log.N` of a store. */
+export class Log {
+  readonly folder: string;
+  readonly pageSize: number;
+  readonly segmentBytes: number;
+  #segments = new Map<number, StoreFile>();
+  /** Views may lie over them still. */
+  #removed: StoreFile[] = [];
+  /** Segment that has been written and not synced. */
+  #unsynced: StoreFile | undefined;
+
+  constructor(folder: string, pageSize: number, segmentBytes: number) {
+    this.folder = folder;
+    this.pageSize = pageSize;
+    this.segmentBytes = segmentBytes;
+  }
+
+  path(segment: number): string {
+    return builtin("path").join(this.folder, `log.${segment}`);
+  }
+
+  /** An open segment, or undefined when there is none of that number. */
+  segment(number: number): StoreFile | undefined {
+    const known = this.#segments.get(number);
+    if (known !== undefined) return known;
+    try {
+      const file = StoreFile.open(this.path(number), true);
+      this.#segments.set(number, file);
+      return file;
+    } catch (error) {
+      if (error instanceof NotFoundError) return undefined;
+      throw error;
+    }
+  }
+
+  #headAt(segment: number, offset: number): RecordHead | undefined {
+    const file = this.segment(segment);
+    if (file === undefined) return undefined;
+    const size = file.size();
+    if (offset + this.pageSize > size) return undefined;
+    const first = file.read(offset, this.pageSize);
+    const length = headLength(first);
+    if (length === undefined || offset + length > size) return undefined;
+    return decodeRecord(length === this.pageSize ? first : file.read(offset, length), this.pageSize);
+  }
+
+  /** The record that continues the cursor, its images not verified; undefined when there is none. */
+  next(cursor: Cursor): LogRecord | undefined {
+    const places: Position[] = [cursor, { segment: cursor.segment + 1, offset: 0 }];
+    for (const { segment, offset } of places) {
+      const head = this.#headAt(segment, offset);
+      if (head === undefined || head.txid !== cursor.txid + 1 || head.previous !== cursor.chain) continue;
+      const size = this.segment(segment)?.size() ?? 0;
+      if (offset + head.headBytes + head.bodyBytes > size) continue;
+      return { ...head, segment, offset };
+    }
+    return undefined;
+  }
+
+  /** Bytes of the images of `count` pages from `first` on. */
+  images(record: LogRecord, first: number, count: number): Uint8Array {
+    const file = this.segment(record.segment);
+    if (file === undefined) throw new NotFoundError(this.path(record.segment));
+    return file.read(record.offset + record.headBytes + first * this.pageSize, count * this.pageSize);
+  }
+
+  /** Index of the first image whose checksum does not hold, -1 when all do. */
+  firstBad(record: LogRecord): number {
+    const pages = record.sums.length;
+    const step = Math.max(1, Math.floor(2 ** 20 / this.pageSize));
+    for (let first = 0; first < pages; first += step) {
+      const count = Math.min(step, pages - first);
+      const bytes = this.images(record, first, count);
+      for (let i = 0; i < count; i++)
+        if (crc32c(bytes.subarray(i * this.pageSize, (i + 1) * this.pageSize)) !== record.sums[first + i])
+          return first + i;
+    }
+    return -1;
+  }
+
+  /** The error for a page of a record whose checksum does not hold. */
+  badPage(record: LogRecord, index: number, nameOf: (array: number) => string): CorruptError {
+    const run = record.runs.find(({ kind, body, count }) => kind === "image" && index >= body && index < body + count);
+    const page = run === undefined ? -1 : run.page + index - run.body;
+    const offset = record.offset + record.headBytes + index * this.pageSize;
+    const what = `page ${page} of array "${nameOf(run?.array ?? 0)}" is corrupt: its checksum does not hold`;
+    return new CorruptError(this.path(record.segment), offset, what);
+  }
+
+  /** Where a record of so many bytes goes. */
+  place(cursor: Cursor, bytes: number): Position {
+    const { segment, offset } = cursor;
+    return offset > 0 && offset + bytes > this.segmentBytes ? { segment: segment + 1, offset: 0 } : { segment, offset };
+  }
+
+  /**
+   * The segment to write to, made if there is none, with room that is already on the disk: a sync of what replaces
+   * zeros need not wait for the file system's own books.
+   */
+  prepare(place: Position, bytes: number): StoreFile {
+    let file = this.segment(place.segment);
+    if (file === undefined) {
+      file = StoreFile.create(this.path(place.segment), false);
+      this.#segments.set(place.segment, file);
+      syncFolder(this.folder);
+    }
+    if (this.#unsynced !== undefined && this.#unsynced !== file) this.sync();
+    const size = file.size();
+    const step = Math.min(STEP, this.segmentBytes / 4);
+    if (bytes < step && place.offset + bytes > size)
+      file.write(size, new Uint8Array(Math.min(step, Math.max(bytes, this.segmentBytes - size))));
+    this.#unsynced = file;
+    return file;
+  }
+
+  /** Waits until all that was written is on the disk. */
+  sync(): void {
+    this.#unsynced?.sync();
+    this.#unsynced = undefined;
+  }
+
+  /** Makes sure that a segment which somebody else wrote is on the disk. */
+  syncSegment(number: number): void {
+    this.segment(number)?.sync();
+  }
+
+  /** Removes the segments below `first`. Who has them mapped keeps them. */
+  removeBelow(first: number): void {
+    const { readdirSync, rmSync } = builtin("fs");
+    for (const name of readdirSync(this.folder)) {
+      const number = /^log\.(\d+)$/.exec(name)?.[1];
+      if (number === undefined || Number(number) >= first) continue;
+      const file = this.#segments.get(Number(number));
+      if (file !== undefined) this.#removed.push(file);
+      this.#segments.delete(Number(number));
+      if (announce("remove", this.path(Number(number)), 0, 0)) rmSync(this.path(Number(number)), { force: true });
+    }
+  }
+
+  /** Bytes from one place to another. */
+  distance(from: Position, to: Position): number {
+    let bytes = to.offset - from.offset;
+    for (let i = from.segment; i < to.segment; i++) bytes += this.segment(i)?.size() ?? 0;
+    return bytes;
+  }
+
+  close(): void {
+    for (const file of [...this.#segments.values(), ...this.#removed]) file.close();
+    this.#segments.clear();
+  }
+}

@@ -1,0 +1,180 @@
+import { builtin } from "../builtins.ts";
+import { LimitError, LockedError } from "../errors.ts";
+import { DataFile } from "../memory/data-file.ts";
+import { lockRange } from "../memory/lock.ts";
+import { Mapping } from "../memory/mapping.ts";
+
+const COMMIT = 0;
+const GATE = 1;
+const OPEN = 2;
+const LIVENESS = 64;
+const SLOTS = 1024;
+const HEADER_WORDS = 64;
+const SLOT_WORDS = 8;
+const HEAD = 1;
+const APPLIED = 2;
+const DURABLE = 3;
+const SHM_BYTES = (HEADER_WORDS + SLOTS * SLOT_WORDS) * 8;
+
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+
+/** Tries until it works; blocks the thread, so only for locks that are held for microseconds. */
+function insist(attempt: () => boolean, path: string, timeout: number): void {
+  for (let i = 0; i < 100; i++) if (attempt()) return;
+  const end = performance.now() + timeout;
+  while (!attempt()) {
+    if (performance.now() > end) throw new LockedError(path);
+    Atomics.wait(sleeper, 0, 0, 1);
+  }
+}
+
+/** The files `shm` and `lock` of a store: what the processes that have it open tell one another. */
+export class SharedState {
+  readonly alone: boolean;
+  readonly #lock: DataFile;
+  readonly #shm: Mapping;
+  readonly #words: BigInt64Array;
+  readonly #timeout: number;
+  #slot = -1;
+
+  private constructor(lock: DataFile, shm: Mapping, alone: boolean, timeout: number) {
+    this.#lock = lock;
+    this.#shm = shm;
+    this.#words = shm.view("i64", 0, SHM_BYTES / 8);
+    this.alone = alone;
+    this.#timeout = timeout;
+  }
+
+  /**
+   * Opens both. `alone` tells that nobody else has the store open: then `recover` is due, and others wait until
+   * `settle`.
+   */
+  static open(folder: string, timeout: number): SharedState {
+    const { join } = builtin("path");
+    const lock = DataFile.create(join(folder, "lock"));
+    try {
+      let alone = false;
+      insist(
+        () => {
+          alone = lockRange(lock, "exclusive", OPEN, 1);
+          return alone || lockRange(lock, "shared", OPEN, 1);
+        },
+        lock.path,
+        timeout,
+      );
+      const file = DataFile.create(join(folder, "shm"));
+      if (alone) file.truncate(0);
+      file.close();
+      const shm = Mapping.open(join(folder, "shm"), { access: "write", length: SHM_BYTES });
+      return new SharedState(lock, shm, alone, timeout);
+    } catch (error) {
+      lock.close();
+      throw error;
+    }
+  }
+
+  /** Recovery is over; others may come in. */
+  settle(): void {
+    if (this.alone) lockRange(this.#lock, "shared", OPEN, 1);
+    for (let slot = 0; slot < SLOTS; slot++)
+      if (lockRange(this.#lock, "exclusive", LIVENESS + slot, 1)) {
+        this.#slot = slot;
+        this.release();
+        return;
+      }
+    throw new LimitError("readers", `${this.#lock.path}: ${SLOTS} connections are open already`);
+  }
+
+  get head(): number {
+    return Number(Atomics.load(this.#words, HEAD));
+  }
+
+  set head(txid: number) {
+    Atomics.store(this.#words, HEAD, BigInt(txid));
+  }
+
+  get applied(): number {
+    return Number(Atomics.load(this.#words, APPLIED));
+  }
+
+  set applied(txid: number) {
+    Atomics.store(this.#words, APPLIED, BigInt(txid));
+  }
+
+  /** Newest transaction whose record, and all before it, are on the disk. */
+  get durable(): number {
+    return Number(Atomics.load(this.#words, DURABLE));
+  }
+
+  set durable(txid: number) {
+    Atomics.store(this.#words, DURABLE, BigInt(txid));
+  }
+
+  /** Makes the present head this connection's snapshot. */
+  acquire(): { head: number; applied: number } {
+    insist(() => lockRange(this.#lock, "shared", GATE, 1), this.#lock.path, this.#timeout);
+    const { head, applied } = this;
+    this.#publish(head);
+    lockRange(this.#lock, "none", GATE, 1);
+    return { head, applied };
+  }
+
+  #publish(txid: number): void {
+    const at = HEADER_WORDS + this.#slot * SLOT_WORDS;
+    Atomics.store(this.#words, at + 1, BigInt(Math.floor(Date.now())));
+    Atomics.store(this.#words, at + 2, 0n);
+    Atomics.store(this.#words, at, BigInt(txid + 1));
+  }
+
+  /** This connection reads nothing that must stay. */
+  release(): void {
+    if (this.#slot >= 0) Atomics.store(this.#words, HEADER_WORDS + this.#slot * SLOT_WORDS, 0n);
+  }
+
+  /** Whether the snapshot was given up because it was too old. */
+  get evicted(): boolean {
+    return Atomics.load(this.#words, HEADER_WORDS + this.#slot * SLOT_WORDS + 2) !== 0n;
+  }
+
+  /**
+   * The oldest snapshot that somebody else reads, Infinity when nobody does. Slots of the dead are reclaimed, and
+   * snapshots older than `maxAge` milliseconds given up.
+   */
+  oldestOther(maxAge: number): number {
+    insist(() => lockRange(this.#lock, "exclusive", GATE, 1), this.#lock.path, this.#timeout);
+    let oldest = Number.POSITIVE_INFINITY;
+    const words = this.#words;
+    for (let slot = 0; slot < SLOTS; slot++) {
+      const at = HEADER_WORDS + slot * SLOT_WORDS;
+      const value = words[at];
+      if (slot === this.#slot || value === 0n || value === undefined) continue;
+      if (lockRange(this.#lock, "exclusive", LIVENESS + slot, 1)) {
+        Atomics.store(words, at, 0n);
+        lockRange(this.#lock, "none", LIVENESS + slot, 1);
+        continue;
+      }
+      if (Date.now() - Number(Atomics.load(words, at + 1)) > maxAge) {
+        Atomics.store(words, at + 2, 1n);
+        Atomics.store(words, at, 0n);
+        continue;
+      }
+      oldest = Math.min(oldest, Number(value) - 1);
+    }
+    lockRange(this.#lock, "none", GATE, 1);
+    return oldest;
+  }
+
+  tryCommitLock(): boolean {
+    return lockRange(this.#lock, "exclusive", COMMIT, 1);
+  }
+
+  commitUnlock(): void {
+    lockRange(this.#lock, "none", COMMIT, 1);
+  }
+
+  close(): void {
+    this.release();
+    this.#shm.close();
+    this.#lock.close();
+  }
+}

@@ -1,0 +1,192 @@
+import { builtin } from "../../builtins.ts";
+import { FormatError } from "../../errors.ts";
+import { Mapping } from "../../memory/mapping.ts";
+import { shortChecksum } from "../bytes.ts";
+import { FORMAT_VERSION, type Identity } from "./segment.ts";
+
+const SIZE = 4096;
+const MAGIC = "OCCHEAD\n";
+const VERSION_WORD = 3;
+const CHECKED = 168;
+const CHECK = 168;
+const SPINS = 10_000;
+
+export const HEAD_NAME = "chest.head";
+
+/** What the head says; positions are segment * 2^28 + offset. */
+export interface HeadState {
+  /** False from the first change on until the chest is closed. */
+  clean: boolean;
+  /** Number of the index file. */
+  generation: number;
+  /** End of the last commit record. */
+  committed: number;
+  /** What the index covers. */
+  applied: number;
+  count: number;
+  nextSequence: number;
+  commits: number;
+  synced: number;
+  /** Bytes of records that are dead. */
+  dead: number;
+  /** The run of the operating system in which the index was last changed. */
+  boot: string;
+}
+
+export const emptyState = (): HeadState => ({
+  clean: false,
+  generation: 0,
+  committed: 0,
+  applied: 0,
+  count: 0,
+  nextSequence: 0,
+  commits: 0,
+  synced: 0,
+  dead: 0,
+  boot: "",
+});
+
+let boot: string | undefined;
+
+/** Which run of the operating system this is; empty where it does not tell. */
+export function bootIdentity(): string {
+  if (boot !== undefined) return boot;
+  try {
+    boot = builtin("fs").readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  } catch {
+    boot = "";
+  }
+  return boot;
+}
+
+/** The mapped file through which the writer tells readers where things are. It says nothing that the log does not. */
+export class Head {
+  readonly identity: Identity;
+  #mapping: Mapping;
+  #view: DataView;
+  #words: Int32Array;
+  #scratch: Uint8Array = new Uint8Array(4);
+  #scratchWord: Uint32Array = new Uint32Array(this.#scratch.buffer as ArrayBuffer);
+
+  private constructor(mapping: Mapping, identity: Identity) {
+    this.#mapping = mapping;
+    const bytes = mapping.bytes(0, SIZE);
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, SIZE);
+    this.#words = mapping.view("i32", 0, SIZE / 4);
+    this.identity = identity;
+  }
+
+  static create(folder: string, identity: Identity, state: HeadState): Head {
+    const file = builtin("path").join(folder, HEAD_NAME);
+    const temporary = `${file}.new`;
+    const bytes = new Uint8Array(SIZE);
+    const view = new DataView(bytes.buffer);
+    bytes.set(new TextEncoder().encode(MAGIC));
+    view.setUint32(8, FORMAT_VERSION, true);
+    bytes.set(identity.id, 16);
+    view.setUint32(32, identity.seed, true);
+    builtin("fs").writeFileSync(temporary, bytes, { mode: 0o600 });
+    /* A reader that has the old one mapped must not see its file change under it. */
+    builtin("fs").renameSync(temporary, file);
+    const head = new Head(Mapping.open(file, { access: "write" }), identity);
+    head.write(state);
+    return head;
+  }
+
+  /**
+   * Opens a head; undefined when there is none or it is not whole.
+   * @throws {FormatError} when it is of a newer version.
+   */
+  static open(folder: string, writer: boolean): Head | undefined {
+    const file = builtin("path").join(folder, HEAD_NAME);
+    if (!builtin("fs").existsSync(file)) return undefined;
+    const mapping = Mapping.open(file, { access: writer ? "write" : "read", allocate: false });
+    if (mapping.length !== SIZE) {
+      mapping.close();
+      return undefined;
+    }
+    const bytes = mapping.bytes(0, SIZE);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, SIZE);
+    const isHead = new TextDecoder().decode(bytes.slice(0, 8)) === MAGIC;
+    const version = view.getUint32(8, true);
+    if (isHead && version > FORMAT_VERSION) {
+      mapping.close();
+      throw new FormatError(
+        file,
+        `format version ${version} is newer than ${FORMAT_VERSION}, which this release knows`,
+      );
+    }
+    const head = new Head(mapping, { id: bytes.slice(16, 32), seed: view.getUint32(32, true) });
+    if (isHead && head.read() !== undefined) return head;
+    mapping.close();
+    return undefined;
+  }
+
+  /**
+   * Changes with every change of the head; odd while one is under way. Read by a call, which engines do not move or
+   * merge; what they make of Atomics.load may write, which a reader's mapping forbids.
+   */
+  version(): number {
+    this.#mapping.read(VERSION_WORD * 4, this.#scratch);
+    return this.#scratchWord[0]!;
+  }
+
+  /** A consistent copy; undefined when its checksum does not match. */
+  read(): HeadState | undefined {
+    for (let spin = 0; spin < SPINS; spin++) {
+      const before = this.version();
+      if (before & 1) continue;
+      const state = this.#read();
+      if (this.version() === before && state !== undefined) return state;
+    }
+    return this.#read();
+  }
+
+  #read(): HeadState | undefined {
+    const view = this.#view;
+    const copy = new Uint8Array(view.buffer, view.byteOffset, CHECKED + 4).slice();
+    copy.fill(0, 12, 16);
+    const fields = new DataView(copy.buffer);
+    if (shortChecksum(copy, 0, CHECKED) !== fields.getUint32(CHECK, true)) return undefined;
+    const f64 = (index: number): number => fields.getFloat64(48 + index * 8, true);
+    return {
+      clean: fields.getUint32(36, true) === 1,
+      generation: fields.getUint32(40, true),
+      committed: f64(0),
+      applied: f64(1),
+      count: f64(2),
+      nextSequence: f64(3),
+      commits: f64(4),
+      synced: f64(5),
+      dead: f64(6),
+      boot: new TextDecoder().decode(copy.subarray(128, 164)).replaceAll("\0", ""),
+    };
+  }
+
+  write(state: HeadState): void {
+    const view = this.#view;
+    Atomics.add(this.#words, VERSION_WORD, 1);
+    view.setUint32(36, state.clean ? 1 : 0, true);
+    view.setUint32(40, state.generation, true);
+    const numbers = [state.committed, state.applied, state.count, state.nextSequence, state.commits, state.synced];
+    for (const [index, value] of [...numbers, state.dead].entries()) view.setFloat64(48 + index * 8, value, true);
+    for (let i = 0; i < 36; i++) view.setUint8(128 + i, i < state.boot.length ? state.boot.charCodeAt(i) : 0);
+    const copy = new Uint8Array(view.buffer, view.byteOffset, CHECKED).slice();
+    copy.fill(0, 12, 16);
+    view.setUint32(CHECK, shortChecksum(copy, 0, CHECKED), true);
+    Atomics.add(this.#words, VERSION_WORD, 1);
+  }
+
+  /** A writer that died in the middle of a change left the version odd. */
+  repairVersion(): void {
+    if (this.version() & 1) Atomics.add(this.#words, VERSION_WORD, 1);
+  }
+
+  sync(): void {
+    this.#mapping.flush();
+  }
+
+  close(): void {
+    this.#mapping.close();
+  }
+}

@@ -1,0 +1,237 @@
+import { KeyBytes } from "../keys.ts";
+import { COMMIT, type Commit, DELETE, END, EXTENT, PUT, RecordFields, readCommit } from "./record.ts";
+import { type Identity, OFFSETS, readSegmentHeader, SEGMENT_HEADER, type Segment } from "./segment.ts";
+
+interface Log {
+  readonly identity: Identity;
+  allSegments(): Segment[];
+}
+
+interface Target {
+  find(key: KeyBytes): number;
+  put(key: KeyBytes, position: number, before: number): void;
+  remove(key: KeyBytes, before: number): void;
+  damage(segment: Segment, offset: number, length: number, detail: string): void;
+}
+
+export interface Recovery {
+  /** Position behind the last commit that counts; 0 when there is none. */
+  end: number;
+  commit: Commit | undefined;
+  nextSequence: number;
+}
+
+interface Change {
+  readonly bytes: Uint8Array;
+  readonly keyStart: number;
+  readonly keyLength: number;
+  /** 0: removed */
+  readonly position: number;
+  readonly at: number;
+}
+
+const SETTLE_SIZE = 1 << 16;
+
+/** A place with only zeros before it, close before the next byte that is none. */
+function afterZeros(bytes: Uint8Array, from: number): number {
+  const aligned = from + ((4 - ((bytes.byteOffset + from) % 4)) % 4);
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset + aligned, (bytes.length - aligned) >> 2);
+  const found = words.findIndex((word) => word !== 0);
+  return found < 0 ? bytes.length : aligned + Math.max(0, found * 4 - 8);
+}
+
+/**
+ * Replays the log from a position on. A change counts when a commit stands behind it. Bytes that are no record end the
+ * log, unless a later commit says that the disk had them: then they are damage, which is reported and leapt over.
+ */
+class Replay {
+  readonly result: Recovery = { end: 0, commit: undefined, nextSequence: 0 };
+  #log: Log;
+  #target: Target;
+  #record: RecordFields = new RecordFields();
+  #key: KeyBytes;
+  #pending: Change[] = [];
+  #segments: Segment[];
+  /** Set while damage is open: nothing behind it counts before a commit proves it. */
+  #hole: { segment: Segment; from: number; to: number } | undefined;
+  #holes: { segment: Segment; from: number; to: number }[] = [];
+  /** The disk is known to have had everything before this position. */
+  #proven: number;
+  #learning = true;
+
+  constructor(log: Log, target: Target, proven: number) {
+    this.#proven = proven;
+    this.#log = log;
+    this.#target = target;
+    this.#key = new KeyBytes(log.identity.seed);
+    this.#segments = log.allSegments();
+  }
+
+  run(from: number): void {
+    /* First what the disk is known to have had, then what counts. */
+    this.#pass(from);
+    this.#learning = false;
+    this.#pass(from);
+    this.#settle();
+  }
+
+  #pass(from: number): void {
+    for (const [index, segment] of this.#segments.entries()) {
+      const base = segment.id * OFFSETS;
+      if (base + OFFSETS <= from) continue;
+      const start = from > base ? from - base : SEGMENT_HEADER;
+      if (start === SEGMENT_HEADER && !this.#isOurs(segment)) this.#openHole(segment, 0, SEGMENT_HEADER);
+      const ended = this.#segment(segment, start);
+      if (!ended && index < this.#segments.length - 1) {
+        /* It was cut: its end is missing, though a later segment exists. */
+        const size = segment.bytes.length;
+        this.#openHole(segment, Math.min(this.#at, size), size);
+      }
+    }
+  }
+
+  /** Damage behind the last commit, in what is known to have been on the disk. */
+  #settle(): void {
+    const hole = this.#holes[0];
+    if (hole === undefined || hole.segment.id * OFFSETS + hole.from >= this.#proven) return;
+    for (const { segment, from, to } of this.#holes)
+      this.#target.damage(segment, from, to - from, "no whole record is there");
+    this.#pending = this.#pending.filter(({ at }) => at < this.#proven);
+    this.#applyPending();
+    this.result.end = this.#proven;
+  }
+
+  #at = 0;
+
+  #isOurs(segment: Segment): boolean {
+    try {
+      const header = readSegmentHeader(segment.path);
+      return header?.id.every((byte, i) => byte === this.#log.identity.id[i]) ?? false;
+    } catch {
+      return false;
+    }
+  }
+
+  #openHole(segment: Segment, from: number, to: number): void {
+    if (this.#learning) return;
+    const hole = this.#hole;
+    if (hole !== undefined && hole.segment === segment && hole.to >= from) {
+      hole.to = Math.max(hole.to, to);
+      return;
+    }
+    this.#hole = { segment, from, to };
+    this.#holes.push(this.#hole);
+  }
+
+  /** True when the segment's end record was reached. */
+  #segment(segment: Segment, from: number): boolean {
+    const record = this.#record;
+    const { bytes } = segment;
+    let at = from;
+    for (;;) {
+      this.#at = at;
+      if (at + 6 > bytes.length) return false;
+      if (record.parse(bytes, at, 0) && record.end <= Math.max(bytes.length, segment.file.size()) && record.intact()) {
+        at = record.end;
+        if (record.kind === END) return true;
+        this.#take(segment, record);
+        continue;
+      }
+      const next = this.#resync(segment, at + 1);
+      if (next < 0) {
+        if (!this.#isBlank(bytes, at)) this.#openHole(segment, at, bytes.length);
+        return false;
+      }
+      this.#openHole(segment, at, next);
+      at = next;
+    }
+  }
+
+  #isBlank(bytes: Uint8Array, from: number): boolean {
+    const end = Math.min(bytes.length, from + SETTLE_SIZE);
+    for (let i = from; i < end; i++) if (bytes[i] !== 0) return false;
+    return true;
+  }
+
+  /** Where the next whole record begins, -1 when there is none. */
+  #resync(segment: Segment, from: number): number {
+    const record = this.#record;
+    const { bytes } = segment;
+    let zeros = 0;
+    for (let at = from; at + 6 <= bytes.length; at++) {
+      const first = bytes[at + 4]!;
+      zeros = first === 0 ? zeros + 1 : 0;
+      if (zeros > SETTLE_SIZE) {
+        at = afterZeros(bytes, at);
+        zeros = 0;
+        continue;
+      }
+      const kind = first & 15;
+      if (kind < PUT || kind > END) continue;
+      if (record.parse(bytes, at, 0) && record.intact()) return at;
+    }
+    return -1;
+  }
+
+  #take(segment: Segment, record: RecordFields): void {
+    const { kind, bytes, keyStart, keyLength } = record;
+    if (kind === COMMIT) {
+      this.#commit(segment, record);
+      return;
+    }
+    if (this.#learning) return;
+    const at = segment.id * OFFSETS + record.start;
+    if (record.flags & EXTENT && at >= this.#proven && !this.#isWhole(segment, record)) {
+      this.#openHole(segment, record.start, record.end);
+      return;
+    }
+    if (kind === PUT) this.result.nextSequence = Math.max(this.result.nextSequence, record.sequence + 1);
+    this.#pending.push({ bytes, keyStart, keyLength, position: kind === DELETE ? 0 : at, at });
+  }
+
+  /** An extent may be torn though its record is whole. */
+  #isWhole(segment: Segment, record: RecordFields): boolean {
+    const bytes = new Uint8Array(record.valueLength);
+    segment.copy(record.valueStart, bytes);
+    return record.isExtent(bytes);
+  }
+
+  #commit(segment: Segment, record: RecordFields): void {
+    const commit = readCommit(record);
+    if (this.#learning) {
+      this.#proven = Math.max(this.#proven, commit.synced);
+      return;
+    }
+    const hole = this.#holes[0];
+    if (hole !== undefined) {
+      /* Torn, not damaged, unless the disk is known to have had it. */
+      if (this.#proven < hole.segment.id * OFFSETS + hole.to) return;
+      for (const { segment: where, from, to } of this.#holes)
+        this.#target.damage(where, from, to - from, "no whole record is there");
+      this.#holes = [];
+      this.#hole = undefined;
+    }
+    this.#applyPending();
+    this.result.end = segment.id * OFFSETS + record.end;
+    this.result.commit = commit;
+    this.result.nextSequence = Math.max(this.result.nextSequence, commit.nextSequence);
+  }
+
+  #applyPending(): void {
+    for (const change of this.#pending) {
+      this.#key.setBytes(change.bytes, change.keyStart, change.keyLength);
+      const before = this.#target.find(this.#key);
+      if (change.position === 0) {
+        if (before !== 0) this.#target.remove(this.#key, before);
+      } else if (before !== change.position) this.#target.put(this.#key, change.position, before);
+    }
+    this.#pending = [];
+  }
+}
+
+/** `proven`: the disk is known to have had everything before this position. */
+export function recover(log: Log, from: number, proven: number, target: Target): Recovery {
+  const replay = new Replay(log, target, proven);
+  replay.run(from);
+  return replay.result;
+}

@@ -1,0 +1,211 @@
+import { builtin } from "../../builtins.ts";
+import { FormatError, TruncatedError } from "../../errors.ts";
+import { DataFile } from "../../memory/data-file.ts";
+import type { Lease } from "../../memory/lease.ts";
+import { Mapping } from "../../memory/mapping.ts";
+import { shortChecksum } from "../bytes.ts";
+
+export const SEGMENT_HEADER = 64;
+export const FORMAT_VERSION = 1;
+/** A position is segment * 2^28 + offset: 48 bits. */
+export const OFFSETS: number = 2 ** 28;
+export const MOST_SEGMENTS: number = 2 ** 20 - 1;
+const MAGIC = "OCCHEST\n";
+/** Memory is accounted in blocks of this size. */
+const BLOCK_BITS = 16;
+/** Segments are mapped into views of at most this length; beyond lie extents, read by range. */
+const LONGEST = 2 ** 30;
+
+/** What all files of one chest share. */
+export interface Identity {
+  readonly id: Uint8Array;
+  readonly seed: number;
+}
+
+export const segmentName = (id: number): string => `${id.toString(16).padStart(8, "0")}.log`;
+
+/** The ids of the segments in a folder, in ascending order. */
+export function listSegments(folder: string): number[] {
+  const ids: number[] = [];
+  for (const name of builtin("fs").readdirSync(folder)) {
+    const match = /^([0-9a-f]{8})\.log$/.exec(name);
+    if (match) ids.push(Number.parseInt(match[1]!, 16));
+  }
+  return ids.sort((a, b) => a - b);
+}
+
+function header(id: number, identity: Identity): Uint8Array {
+  const bytes = new Uint8Array(SEGMENT_HEADER);
+  const view = new DataView(bytes.buffer);
+  bytes.set(new TextEncoder().encode(MAGIC));
+  view.setUint32(8, FORMAT_VERSION, true);
+  view.setUint32(12, id, true);
+  bytes.set(identity.id, 16);
+  view.setUint32(32, identity.seed, true);
+  view.setFloat64(40, Date.now(), true);
+  view.setUint32(60, shortChecksum(bytes, 0, 60), true);
+  return bytes;
+}
+
+/** Reads whose a segment is; undefined when its header is damaged. */
+export function readSegmentHeader(file: string): (Identity & { segment: number }) | undefined {
+  const bytes = new Uint8Array(SEGMENT_HEADER);
+  const fd = builtin("fs").openSync(file, "r");
+  try {
+    if (builtin("fs").readSync(fd, bytes, 0, SEGMENT_HEADER, 0) < SEGMENT_HEADER) return undefined;
+  } finally {
+    builtin("fs").closeSync(fd);
+  }
+  const view = new DataView(bytes.buffer);
+  if (shortChecksum(bytes, 0, 60) !== view.getUint32(60, true)) return undefined;
+  if (new TextDecoder().decode(bytes.subarray(0, 8)) !== MAGIC) return undefined;
+  const version = view.getUint32(8, true);
+  if (version > FORMAT_VERSION)
+    throw new FormatError(file, `format version ${version} is newer than ${FORMAT_VERSION}, which this release knows`);
+  return { id: bytes.slice(16, 32), seed: view.getUint32(32, true), segment: view.getUint32(12, true) };
+}
+
+/** One file of the log: an append-only run of records, mapped for reading. */
+export class Segment {
+  readonly id: number;
+  readonly path: string;
+  readonly file: DataFile;
+  /** Where records end, as far as this process knows. */
+  end: number;
+  /** Bytes of records that nothing refers to any more; -1 when not known. */
+  dead = -1;
+  /** Sequence numbers of its puts, when known. */
+  least = -1;
+  most = -1;
+  synced = true;
+  /** Compacting it would make damage worse. */
+  damaged = false;
+  #mapping: Mapping | undefined;
+  #leased: Mapping[] = [];
+  #bytes: Uint8Array = new Uint8Array(0);
+  #touched: Uint8Array = new Uint8Array(0);
+  #verified: Set<number> | undefined;
+
+  private constructor(id: number, file: DataFile, end: number) {
+    this.id = id;
+    this.path = file.path;
+    this.file = file;
+    this.end = end;
+  }
+
+  /** Creates a segment that has room for `capacity` bytes: a hole, which takes blocks as it is written. */
+  static create(folder: string, id: number, capacity: number, identity: Identity): Segment {
+    const name = builtin("path").join(folder, segmentName(id));
+    builtin("fs").closeSync(builtin("fs").openSync(name, "wx", 0o600));
+    let file: DataFile | undefined;
+    try {
+      file = DataFile.open(name, true);
+      file.write(0, header(id, identity));
+      file.truncate(capacity);
+      const segment = new Segment(id, file, SEGMENT_HEADER);
+      segment.dead = 0;
+      segment.synced = false;
+      return segment;
+    } catch (error) {
+      file?.close();
+      builtin("fs").rmSync(name, { force: true });
+      throw error;
+    }
+  }
+
+  static open(folder: string, id: number, writable: boolean): Segment {
+    const file = DataFile.open(builtin("path").join(folder, segmentName(id)), writable);
+    return new Segment(id, file, file.size());
+  }
+
+  /** All its bytes, as far as the file reaches now and a view can. */
+  get bytes(): Uint8Array {
+    if (this.#mapping === undefined) this.#map();
+    return this.#bytes;
+  }
+
+  #map(): void {
+    const size = this.file.size();
+    this.#mapping = Mapping.ofFile(this.file, "read", size);
+    this.#bytes = this.#mapping.bytes(0, Math.min(size, LONGEST));
+    this.#touched = new Uint8Array((size >> BLOCK_BITS) + 1);
+  }
+
+  /** Sees that the file has grown; views handed out stay valid. */
+  refresh(): void {
+    if (this.#mapping === undefined) return;
+    const size = this.#mapping.refresh();
+    this.#bytes = this.#mapping.bytes(0, Math.min(size, LONGEST));
+    if (this.#touched.length <= size >> BLOCK_BITS) this.#touched = new Uint8Array((size >> BLOCK_BITS) + 1);
+  }
+
+  #unmap(): void {
+    const mappings = [this.#mapping, ...this.#leased];
+    this.#mapping = undefined;
+    this.#leased = [];
+    this.#bytes = new Uint8Array(0);
+    for (const mapping of mappings) {
+      try {
+        mapping?.close();
+      } catch (error) {
+        /* Closed segments lose the hole at their end, which no record was in. */
+        if (!(error instanceof TruncatedError)) throw error;
+      }
+    }
+  }
+
+  /** Bytes of mapped memory that reading here adds to what is resident; 0 when it was counted before. */
+  touch(offset: number): number {
+    const block = offset >> BLOCK_BITS;
+    if (this.#touched[block] !== 0) return 0;
+    this.#touched[block] = 1;
+    return 1 << BLOCK_BITS;
+  }
+
+  /** Gives the memory of the mapping back; views stay valid. */
+  trim(): void {
+    this.#mapping?.trim();
+    this.#touched.fill(0);
+  }
+
+  /** A view for the user: private, so that writing to it neither crashes nor changes the file. */
+  lease(offset: number, length: number): Lease {
+    let mapping = this.#leased.at(-1);
+    if (mapping === undefined || mapping.length < offset + length) {
+      mapping = Mapping.ofFile(this.file, "private", this.file.size());
+      this.#leased.push(mapping);
+    }
+    return mapping.lease(offset, length);
+  }
+
+  trimLease(offset: number, length: number): void {
+    for (const mapping of this.#leased)
+      if (!mapping.closed && offset + length <= mapping.length && length > 0) mapping.trim(offset, length);
+  }
+
+  /** Copies an extent without touching the mapping's memory. */
+  copy(offset: number, target: Uint8Array): void {
+    this.file.readInto(offset, target);
+  }
+
+  /** Whether the extent at `offset` has been found intact, or was written, by this process. */
+  isVerified(offset: number): boolean {
+    return this.#verified?.has(offset) ?? false;
+  }
+
+  verified(offset: number): void {
+    this.#verified ??= new Set();
+    this.#verified.add(offset);
+  }
+
+  sync(): void {
+    if (this.synced) return;
+    this.file.sync();
+    this.synced = true;
+  }
+
+  close(): void {
+    this.#unmap();
+    this.file.close();
+  }
+}

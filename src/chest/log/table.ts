@@ -1,0 +1,375 @@
+import { builtin } from "../../builtins.ts";
+import { LimitError } from "../../errors.ts";
+import { checksum } from "../../memory/checksum.ts";
+import { Mapping } from "../../memory/mapping.ts";
+import { shortChecksum } from "../bytes.ts";
+import { FORMAT_VERSION, type Identity, OFFSETS } from "./segment.ts";
+
+const PAGE = 4096;
+const PAGE_WORDS: number = PAGE / 4;
+const SLOTS = 341;
+/** The page's version: odd while it is being changed. */
+const VERSION_WORD = 1023;
+const SLOT_WORDS = 3;
+const OFFSET_BITS = 28;
+const OFFSET_MASK: number = OFFSETS - 1;
+/** Pages in one view: a view is at most 1 GiB. */
+const PAGES_PER_VIEW_BITS = 17;
+const FEWEST_PAGES = 4;
+const FULL = 0.85;
+const GROWTH = 1.5;
+const MAGIC = "OCCINDX\n";
+/** Memory is accounted in runs of this many pages. */
+const RUN_BITS = 4;
+const SPINS = 10_000;
+
+/** Whether the record at `position` has the key that is looked for. */
+export type IsMatch = (position: number) => boolean;
+
+export const tableName = (generation: number): string => `${generation.toString(16).padStart(8, "0")}.index`;
+
+interface Shape {
+  readonly file: string;
+  readonly generation: number;
+  readonly pages: number;
+  readonly identity: Identity;
+}
+
+function checksBytes(pages: number): number {
+  return Math.ceil((pages * 4) / PAGE) * PAGE;
+}
+
+function headerBytes(shape: Shape): Uint8Array {
+  const bytes = new Uint8Array(64);
+  const view = new DataView(bytes.buffer);
+  bytes.set(new TextEncoder().encode(MAGIC));
+  view.setUint32(8, FORMAT_VERSION, true);
+  view.setUint32(12, shape.generation, true);
+  view.setUint32(16, shape.pages, true);
+  bytes.set(shape.identity.id, 20);
+  view.setUint32(36, shape.identity.seed, true);
+  view.setUint32(60, shortChecksum(bytes, 0, 60), true);
+  return bytes;
+}
+
+/**
+ * The index: a mapped hash table from keys to positions in the log. Slots hold 48 bits of a key's hash and 48 bits of
+ * position; keys themselves are in the log only. A key's page follows from the hash by range, so growing copies pages
+ * in order. Only the writer changes it; each page has a version that lets readers in other processes notice.
+ */
+export class Table {
+  readonly file: string;
+  readonly generation: number;
+  readonly pages: number;
+  count = 0;
+  #mapping: Mapping;
+  #views: Uint32Array[] = [];
+  #atomic: Int32Array[] = [];
+  #writer: boolean;
+  /** Pages whose checksum, taken at the last clean close, is still to be compared; undefined when there is none. */
+  #unchecked: Uint8Array | undefined;
+  #touched: Uint8Array;
+  #scratch: Uint8Array = new Uint8Array(4);
+  #scratchWord: Uint32Array = new Uint32Array(this.#scratch.buffer as ArrayBuffer);
+
+  private constructor(mapping: Mapping, shape: Shape, writer: boolean) {
+    this.file = shape.file;
+    this.generation = shape.generation;
+    this.pages = shape.pages;
+    this.#mapping = mapping;
+    this.#writer = writer;
+    this.#touched = new Uint8Array((shape.pages >> RUN_BITS) + 1);
+    for (let first = 0; first < shape.pages; first += 1 << PAGES_PER_VIEW_BITS) {
+      const words = Math.min(1 << PAGES_PER_VIEW_BITS, shape.pages - first) * PAGE_WORDS;
+      this.#views.push(mapping.view("u32", PAGE * (1 + first), words));
+      this.#atomic.push(mapping.view("i32", PAGE * (1 + first), words));
+    }
+  }
+
+  /** @throws {DiskFullError} when there is no room. */
+  static create(folder: string, generation: number, pages: number, identity: Identity): Table {
+    const shape = { file: builtin("path").join(folder, tableName(generation)), generation, pages, identity };
+    builtin("fs").rmSync(shape.file, { force: true });
+    builtin("fs").closeSync(builtin("fs").openSync(shape.file, "wx", 0o600));
+    try {
+      const mapping = Mapping.open(shape.file, { access: "write", length: PAGE * (1 + pages) + checksBytes(pages) });
+      mapping.write(0, headerBytes(shape));
+      return new Table(mapping, shape, true);
+    } catch (error) {
+      builtin("fs").rmSync(shape.file, { force: true });
+      throw error;
+    }
+  }
+
+  /** Opens what is there; undefined when it is missing, damaged in its header, or another chest's. */
+  static open(folder: string, generation: number, identity: Identity, writer: boolean): Table | undefined {
+    const file = builtin("path").join(folder, tableName(generation));
+    let mapping: Mapping;
+    try {
+      mapping = Mapping.open(file, { access: writer ? "write" : "read" });
+    } catch {
+      return undefined;
+    }
+    const found = mapping.length >= PAGE ? mapping.bytes(0, 64) : new Uint8Array(64);
+    const pages = new DataView(found.buffer, found.byteOffset, 64).getUint32(16, true);
+    const shape = { file, generation, pages, identity };
+    const expected = headerBytes(shape);
+    const fits = pages > 0 && mapping.length === PAGE * (1 + pages) + checksBytes(pages);
+    if (fits && expected.every((byte, i) => byte === found[i])) return new Table(mapping, shape, writer);
+    mapping.close();
+    return undefined;
+  }
+
+  #view(page: number): Uint32Array {
+    return this.#views[page >> PAGES_PER_VIEW_BITS]!;
+  }
+
+  #base(page: number): number {
+    return (page & ((1 << PAGES_PER_VIEW_BITS) - 1)) * PAGE_WORDS;
+  }
+
+  #page(h1: number): number {
+    return Math.floor((h1 * this.pages) / 2 ** 32);
+  }
+
+  /** Bytes of memory that a look at this hash adds to what is resident. */
+  touch(h1: number): number {
+    const run = this.#page(h1) >> RUN_BITS;
+    if (this.#touched[run] !== 0) return 0;
+    this.#touched[run] = 1;
+    return PAGE << RUN_BITS;
+  }
+
+  trim(): void {
+    this.#mapping.trim();
+    this.#touched.fill(0);
+  }
+
+  /** Position of the key with this hash for which `isMatch` holds, 0 when there is none. */
+  find(h1: number, tag: number, isMatch: IsMatch): number {
+    const page = this.#page(h1);
+    if (this.#writer) {
+      if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) this.#check(page);
+      return this.#find(page, h1, tag, isMatch);
+    }
+    for (let spin = 0; spin < SPINS; spin++) {
+      const before = this.#version(page);
+      if (before & 1) continue;
+      const found = this.#find(page, h1, tag, isMatch);
+      if (this.#version(page) === before) return found;
+    }
+    /* The writer died while it changed the page: the next one repairs it. What stands there is checked by its key. */
+    return this.#find(page, h1, tag, isMatch);
+  }
+
+  /** Read by a call, which engines neither move nor merge (see Head.version). */
+  #version(page: number): number {
+    this.#mapping.read(PAGE * (1 + page) + VERSION_WORD * 4, this.#scratch);
+    return this.#scratchWord[0]!;
+  }
+
+  #find(page: number, h1: number, tag: number, isMatch: IsMatch): number {
+    const words = this.#view(page);
+    const base = this.#base(page);
+    let slot = (tag * SLOTS) >>> 16;
+    for (let probe = 0; probe < SLOTS; probe++) {
+      const at = base + slot * SLOT_WORDS;
+      const low = words[at + 1]!;
+      if (low === 0) return 0;
+      if (words[at] === h1) {
+        const high = words[at + 2]!;
+        if ((low >>> OFFSET_BITS) + ((high >>> 20) << 4) === tag) {
+          const position = (high & 0xfffff) * OFFSETS + (low & OFFSET_MASK);
+          if (isMatch(position)) return position;
+        }
+      }
+      if (++slot === SLOTS) slot = 0;
+    }
+    return 0;
+  }
+
+  /** The slot that holds `position` under this hash, or -1. */
+  #slotOf(page: number, h1: number, tag: number, position: number): number {
+    const words = this.#view(page);
+    const base = this.#base(page);
+    const offset = position % OFFSETS;
+    const low = (offset | ((tag & 15) << OFFSET_BITS)) >>> 0;
+    const high = (Math.floor(position / OFFSETS) | ((tag >>> 4) << 20)) >>> 0;
+    let slot = (tag * SLOTS) >>> 16;
+    for (let probe = 0; probe < SLOTS; probe++) {
+      const at = base + slot * SLOT_WORDS;
+      if (words[at + 1] === 0) return -1;
+      if (words[at] === h1 && words[at + 1] === low && words[at + 2] === high) return slot;
+      if (++slot === SLOTS) slot = 0;
+    }
+    return -1;
+  }
+
+  /** Puts `position` in place of `before` (0: a key that was not there). False when the page is full: grow first. */
+  put(h1: number, tag: number, position: number, before: number): boolean {
+    const page = this.#page(h1);
+    if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) this.#check(page);
+    const words = this.#view(page);
+    const base = this.#base(page);
+    let slot = before === 0 ? -1 : this.#slotOf(page, h1, tag, before);
+    const isNew = slot < 0;
+    if (isNew) {
+      slot = (tag * SLOTS) >>> 16;
+      let probe = 0;
+      while (words[base + slot * SLOT_WORDS + 1] !== 0) {
+        /* One slot stays empty, so that every search ends. */
+        if (++probe === SLOTS - 1) return false;
+        if (++slot === SLOTS) slot = 0;
+      }
+    }
+    const at = base + slot * SLOT_WORDS;
+    this.#begin(page);
+    words[at] = h1;
+    words[at + 1] = ((position % OFFSETS) | ((tag & 15) << OFFSET_BITS)) >>> 0;
+    words[at + 2] = (Math.floor(position / OFFSETS) | ((tag >>> 4) << 20)) >>> 0;
+    this.#end(page);
+    if (isNew) this.count++;
+    return true;
+  }
+
+  /** Takes the slot of `position` out and closes the gap. */
+  remove(h1: number, tag: number, position: number): void {
+    const page = this.#page(h1);
+    if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) this.#check(page);
+    const words = this.#view(page);
+    const base = this.#base(page);
+    let gap = this.#slotOf(page, h1, tag, position);
+    if (gap < 0) return;
+    this.#begin(page);
+    for (let slot = (gap + 1) % SLOTS; ; slot = (slot + 1) % SLOTS) {
+      const at = base + slot * SLOT_WORDS;
+      const low = words[at + 1]!;
+      if (low === 0) break;
+      const home = (((low >>> OFFSET_BITS) + ((words[at + 2]! >>> 20) << 4)) * SLOTS) >>> 16;
+      /* A slot moves into the gap when that lies between its home and where it is, going round. */
+      if ((slot - home + SLOTS) % SLOTS < (slot - gap + SLOTS) % SLOTS) continue;
+      words.copyWithin(base + gap * SLOT_WORDS, at, at + SLOT_WORDS);
+      gap = slot;
+    }
+    words.fill(0, base + gap * SLOT_WORDS, base + (gap + 1) * SLOT_WORDS);
+    this.#end(page);
+    this.count--;
+  }
+
+  #begin(page: number): void {
+    Atomics.add(this.#atomic[page >> PAGES_PER_VIEW_BITS]!, this.#base(page) + VERSION_WORD, 1);
+  }
+
+  #end(page: number): void {
+    Atomics.add(this.#atomic[page >> PAGES_PER_VIEW_BITS]!, this.#base(page) + VERSION_WORD, 1);
+  }
+
+  /** Whether `more` keys fit without growing, as far as the average tells. */
+  hasRoom(more: number): boolean {
+    return this.count + more <= this.pages * SLOTS * FULL;
+  }
+
+  /** The same keys in a larger file of the next generation. This one stays open. */
+  grow(folder: string, identity: Identity, keys: number): Table {
+    const wanted = Math.max(this.pages * GROWTH, keys / (SLOTS * FULL * 0.9));
+    let pages = Math.max(FEWEST_PAGES, Math.ceil(wanted));
+    for (let attempt = 0; attempt < 8; attempt++) {
+      const grown = Table.create(folder, this.generation + 1 + attempt, pages, identity);
+      if (this.#copyInto(grown)) return grown;
+      grown.discard();
+      pages = Math.ceil(pages * GROWTH);
+    }
+    throw new LimitError("index", `the index of ${folder} cannot hold keys whose hashes are so much alike`);
+  }
+
+  #copyInto(grown: Table): boolean {
+    let copied = true;
+    this.forEachSlot((h1, tag, position) => {
+      copied &&= grown.put(h1, tag, position, 0);
+    });
+    return copied;
+  }
+
+  forEachSlot(visit: (h1: number, tag: number, position: number) => void): void {
+    for (let page = 0; page < this.pages; page++) {
+      if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) this.#check(page);
+      const words = this.#view(page);
+      const base = this.#base(page);
+      for (let slot = 0; slot < SLOTS; slot++) {
+        const at = base + slot * SLOT_WORDS;
+        const low = words[at + 1]!;
+        if (low === 0) continue;
+        const high = words[at + 2]!;
+        const tag = (low >>> OFFSET_BITS) + ((high >>> 20) << 4);
+        visit(words[at]!, tag, (high & 0xfffff) * OFFSETS + (low & OFFSET_MASK));
+      }
+    }
+  }
+
+  /** Whether a page was left in the middle of a change. */
+  isTorn(): boolean {
+    for (let page = 0; page < this.pages; page++)
+      if (this.#view(page)[this.#base(page) + VERSION_WORD]! & 1) return true;
+    return false;
+  }
+
+  /** Counts the keys anew. O(pages). */
+  recount(): void {
+    let count = 0;
+    this.forEachSlot(() => {
+      count++;
+    });
+    this.count = count;
+  }
+
+  #checks(): Uint32Array {
+    return this.#mapping.view("u32", PAGE * (1 + this.pages), this.pages);
+  }
+
+  /** Compares each page with its checksum when it is first used. For an index that was closed cleanly. */
+  checkPages(onDamage: (page: number) => void): void {
+    this.#unchecked = new Uint8Array(this.pages).fill(1);
+    this.#onDamage = onDamage;
+  }
+
+  #onDamage: (page: number) => void = () => {};
+
+  #check(page: number): void {
+    this.#unchecked![page] = 0;
+    const bytes = this.#mapping.bytes(PAGE * (1 + page), PAGE);
+    if (checksum(bytes, 0, PAGE - 4) !== this.#checks()[page]) this.#onDamage(page);
+  }
+
+  /** Writes the checksums and waits until all is on the disk. */
+  seal(sync: boolean): void {
+    const checks = this.#checks();
+    for (let page = 0; page < this.pages; page++) {
+      if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) continue;
+      checks[page] = checksum(this.#mapping.bytes(PAGE * (1 + page), PAGE), 0, PAGE - 4);
+    }
+    if (sync) this.#mapping.flush();
+  }
+
+  close(): void {
+    this.#views = [];
+    this.#atomic = [];
+    this.#mapping.close();
+  }
+
+  /** Closes it and removes its file; readers that have it mapped keep what they see. */
+  discard(): void {
+    this.close();
+    builtin("fs").rmSync(this.file, { force: true });
+  }
+
+  /** A private copy of the pages as they are now, for a snapshot. */
+  copyTo(folder: string, generation: number, identity: Identity): Table {
+    const copy = Table.create(folder, generation, this.pages, identity);
+    for (let page = 0; page < this.pages; page++)
+      copy
+        .#view(page)
+        .set(this.#view(page).subarray(this.#base(page), this.#base(page) + PAGE_WORDS), copy.#base(page));
+    copy.count = this.count;
+    return copy;
+  }
+}

@@ -1,0 +1,351 @@
+import { FrameTooLargeError, InvalidArgumentError, SchemaError } from "../errors.ts";
+import type { Mapping } from "../memory/mapping.ts";
+import type { Segment } from "../memory/segment.ts";
+import type { PendingWait } from "../memory/waiter.ts";
+import { monotonic, processId, Words } from "../memory/words.ts";
+import type { RingHeader } from "./client.ts";
+import { type ControlMessage, ControlRing } from "./control.ts";
+import { EventCount } from "./eventcount.ts";
+import { viewStream } from "./frame.ts";
+import { randomId } from "./identity.ts";
+import { createOwned, SHMX_MARK } from "./lifetime.ts";
+import { lockOfReader } from "./native-layout.ts";
+import { forget, remember } from "./open-servers.ts";
+import { type FrameInput, roundUp, type Schema, type StreamOf, type StreamSpec, specsOf } from "./schema.ts";
+import { type Loan, type ReaderInfo, RingServer } from "./server.ts";
+import { readShmxReaders } from "./shmx-client.ts";
+import { encodeDirectory, F, H, MAGIC, R, READER_BYTES, type ShmxShape, SLOT_HEAD, shmxShape } from "./shmx-layout.ts";
+
+export interface ShmxServerOptions<S extends Schema> {
+  readonly schema: S;
+  readonly slots: number;
+  readonly readerSlots: number;
+  readonly staticBytes: number;
+  readonly frameBytes: number;
+  readonly controlBytes: number;
+  readonly mode: number;
+  readonly keepAlive: boolean;
+}
+
+/** Writer and owner of a ring of wire "shmx", for readers of SHMX and of outcore. */
+export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
+  #segment: Segment;
+  #all: Mapping;
+  #words: Words;
+  #view: DataView;
+  #shape: ShmxShape;
+  #session: bigint;
+  #streams: StreamSpec[];
+  #byName = new Map<string, StreamSpec>();
+  #rings: ControlRing[] = [];
+  /** Who was last seen in each slot: its messages may be read after it has left. */
+  #lastIds: bigint[] = [];
+  #toReaders: EventCount | undefined;
+  #toWriter: EventCount | undefined;
+  #published = 0;
+
+  constructor(name: string, options: ShmxServerOptions<Sch>) {
+    super(name, options.keepAlive);
+    this.#streams = specsOf(options.schema);
+    const directory = encodeDirectory(this.#streams);
+    const { slots, staticBytes, frameBytes, controlBytes } = options;
+    this.#shape = shmxShape(
+      { slots, readers: options.readerSlots, staticBytes, frameBytes, controlBytes },
+      directory.length,
+    );
+    this.#session = randomId();
+    this.#segment = createOwned(name, this.#shape.total, options.mode, (segment) => this.#fill(segment, directory));
+    this.#all = this.#segment.map("write", 0, this.#shape.total);
+    this.#words = new Words(this.#all);
+    const bytes = this.#all.bytes(0, Math.min(this.#shape.total, 2 ** 30));
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    for (const stream of this.#streams) this.#byName.set(stream.name, stream);
+    const { readers, readersAt, controlAt, controlStride } = this.#shape;
+    if (controlStride > 0)
+      for (let i = 0; i < readers; i++)
+        this.#rings.push(new ControlRing(this.#words, controlAt + i * controlStride, controlBytes, false));
+    if (readers > 0) {
+      this.#toReaders = new EventCount(this.#words, readersAt + R.toReaders);
+      this.#toWriter = new EventCount(this.#words, readersAt + R.toWriter);
+    }
+    remember(this);
+  }
+
+  #fill(segment: Segment, directory: Uint8Array): void {
+    const { slots, slotStride, slotsAt } = this.#shape;
+    const mapping = segment.map("write", 0, this.#shape.total);
+    const words = new Words(mapping);
+    const head = new Uint8Array(128);
+    const view = new DataView(head.buffer);
+    const used = directory.length;
+    const fields: [number, number][] = [
+      [H.major, 2],
+      [H.minor, 0],
+      [H.endianness, 0x01020304],
+      [H.mark, SHMX_MARK],
+      [H.generation, used > 0 ? 1 : 0],
+      [H.directory, this.#shape.directory],
+      [H.directoryBytes, this.#shape.directoryBytes],
+      [H.directoryUsed, used],
+      [H.slots, slots],
+      [H.slotStride, slotStride],
+      [H.slotsAt, slotsAt],
+      [H.frameBytes, this.#shape.frameBytes],
+      [H.readers, this.#shape.readers],
+      [H.readerStride, READER_BYTES],
+      [H.readersAt, this.#shape.readersAt],
+      [H.controlAt, this.#shape.controlAt],
+      [H.controlBytes, this.#shape.controlBytes],
+      [H.controlStride, this.#shape.controlStride],
+      [H.process, processId()],
+    ];
+    for (const [at, value] of fields) view.setUint32(at, value, true);
+    words.copyIn(this.#shape.directory, directory);
+    view.setBigUint64(H.magic, MAGIC, true);
+    view.setBigUint64(H.session, this.#session, true);
+    if (used > 0) view.setBigUint64(H.hash, words.frameHash64(this.#shape.directory, used) ?? 0n, true);
+    const session = head.slice(H.session, H.session + 8);
+    for (let i = 0; i < slots; i++) words.copyIn(slotsAt + i * slotStride, session);
+    words.copyIn(0, head);
+    mapping.close();
+  }
+
+  get closed(): boolean {
+    return this.#segment.closed;
+  }
+
+  get published(): number {
+    return this.#published;
+  }
+
+  begin(): Loan<Sch> {
+    this.requireOpen();
+    const sequence = (Atomics.add(this.#words.i32, H.reserved / 4, 1) + 1) >>> 0;
+    /* The wrap of the sequence burns 0, which says that nothing was published. */
+    if (sequence === 0) return this.begin();
+    return new ShmxLoan<Sch>(this, sequence);
+  }
+
+  /** @internal */
+  streamNamed(name: string): StreamSpec {
+    const stream = this.#byName.get(name);
+    if (stream === undefined) throw new SchemaError(`the ring has no stream "${name}"`);
+    return stream;
+  }
+
+  /** @internal Writes the head of a stream at `used` of the slot; returns where its data begin and the frame then ends. */
+  append(sequence: number, used: number, stream: StreamSpec, count: number): { data: number; end: number } {
+    const bytes = count * stream.bytesPerElement;
+    if (!Number.isInteger(count) || count < 0) throw new InvalidArgumentError(`${count} elements`);
+    const end = used + roundUp(24 + bytes, 16);
+    if (end > this.#shape.frameBytes) throw new FrameTooLargeError("the frame", end, this.#shape.frameBytes);
+    const at = this.slotAt(sequence) + SLOT_HEAD + used;
+    const head = new Uint8Array(24);
+    const view = new DataView(head.buffer);
+    for (const [i, word] of [0x2000, 16 + bytes, stream.id, count, bytes, 0].entries())
+      view.setUint32(4 * i, word, true);
+    this.#words.copyIn(at, head);
+    return { data: at + 24, end };
+  }
+
+  /** @internal */
+  slotAt(sequence: number): number {
+    return this.#shape.slotsAt + ((sequence - 1) % this.#shape.slots) * this.#shape.slotStride;
+  }
+
+  /** @internal */
+  dataOf(stream: StreamSpec, at: number, count: number): unknown {
+    return viewStream(this.#all, stream, at, count);
+  }
+
+  /** @internal */
+  publishSlot(sequence: number, bytes: number, tlvs: number, time: number): number {
+    this.requireOpen();
+    const frame = this.#words.add64(H.frameSequence, 1) + 1;
+    const at = this.slotAt(sequence);
+    const head = new Uint8Array(SLOT_HEAD);
+    const view = new DataView(head.buffer);
+    view.setFloat64(F.time, time, true);
+    view.setUint32(F.bytes, bytes, true);
+    view.setUint32(F.tlvs, tlvs, true);
+    view.setUint32(F.checksum, this.#words.frameHash(at + SLOT_HEAD, bytes), true);
+    this.#words.copyIn(at + F.time, head.subarray(F.time, 36));
+    view.setBigUint64(F.session, this.#session, true);
+    this.#words.copyIn(at, head.subarray(0, 8));
+    this.#words.store64(at + F.frame, frame);
+    Atomics.store(this.#words.i32, H.written / 4, sequence | 0);
+    this.#published = frame;
+    this.#toReaders?.signal();
+    return frame;
+  }
+
+  protected fill(loan: Loan<Sch>, values: FrameInput<Sch>): void {
+    for (const name in values) {
+      const value = values[name] as ArrayLike<number> | undefined;
+      if (value === undefined) continue;
+      const { components } = this.streamNamed(name);
+      if (value.length % components !== 0)
+        throw new SchemaError(`stream "${name}" has elements of ${components} numbers; ${value.length} were given`);
+      (loan.get(name, value.length / components) as unknown as Float64Array).set(value);
+    }
+  }
+
+  poll(most = 256): ControlMessage[] {
+    this.requireOpen();
+    const ids = new Map(this.readers().map(({ slot, reader }) => [slot, reader]));
+    const out: ControlMessage[] = [];
+    for (const [i, ring] of this.#rings.entries()) {
+      const now = ids.get(i);
+      if (now !== undefined) this.#lastIds[i] = now;
+      if (out.length < most) ring.poll(out, most, now ?? this.#lastIds[i] ?? 0n);
+    }
+    return out;
+  }
+
+  reply(): boolean {
+    throw new InvalidArgumentError('wire "shmx" has no answers');
+  }
+
+  readers(): ReaderInfo[] {
+    this.requireOpen();
+    return readShmxReaders(this.#words, this.#shape, 0);
+  }
+
+  reap(timeout: number = Number.POSITIVE_INFINITY): number {
+    let reaped = 0;
+    const now = monotonic();
+    for (const reader of this.readers()) {
+      const at = this.#shape.readersAt + reader.slot * READER_BYTES;
+      const ours = reader.process !== 0;
+      const dead = ours && !this.#segment.held(lockOfReader(reader.slot));
+      const stale = reader.heartbeat !== 0 && now - reader.heartbeat > timeout * 1e6;
+      if (!dead && !(stale && !ours)) continue;
+      for (const field of [R.id, R.heartbeat, R.seen]) this.#words.store64(at + field, 0);
+      Atomics.store(this.#words.i32, (at + R.mark) / 4, 0);
+      Atomics.store(this.#words.i32, (at + R.process) / 4, 0);
+      if (Atomics.compareExchange(this.#words.i32, (at + R.used) / 4, 1, 0) === 1) reaped++;
+    }
+    /* Counted, not subtracted: a reader that was alive after all will subtract itself. */
+    Atomics.store(this.#words.i32, H.connected / 4, this.readers().length);
+    return reaped;
+  }
+
+  addStreams(schema: Schema): void {
+    this.requireOpen();
+    const added = specsOf(schema, this.#streams.length + 1);
+    const all = [...this.#streams, ...added];
+    if (new Set(all.map(({ name }) => name)).size < all.length) throw new SchemaError("a stream of that name exists");
+    if (new Set(all.map(({ id }) => id)).size < all.length) throw new SchemaError("two streams have the same id");
+    const bytes = encodeDirectory(added);
+    const { directory, directoryBytes } = this.#shape;
+    const used = this.#view.getUint32(H.directoryUsed, true);
+    if (used + bytes.length > directoryBytes)
+      throw new FrameTooLargeError("the directory", used + bytes.length, directoryBytes);
+    this.#words.copyIn(directory + used, bytes);
+    this.#words.fence();
+    Atomics.store(this.#words.i32, H.directoryUsed / 4, used + bytes.length);
+    this.#view.setBigUint64(H.hash, this.#words.frameHash64(directory, used + bytes.length) ?? 0n, true);
+    Atomics.add(this.#words.i32, H.generation / 4, 1);
+    this.#streams = all;
+    for (const stream of added) this.#byName.set(stream.name, stream);
+    this.#toReaders?.signal();
+  }
+
+  streams(): readonly StreamSpec[] {
+    return this.#streams;
+  }
+
+  header(): RingHeader {
+    this.requireOpen();
+    return {
+      wire: "shmx",
+      session: this.#session,
+      slots: this.#shape.slots,
+      frameBytes: this.#shape.frameBytes,
+      readerSlots: this.#shape.readers,
+      controlBytes: this.#shape.controlBytes,
+      bytes: this.#shape.total,
+      published: this.#words.load64(H.frameSequence),
+      readers: this.readers().length,
+      owner: processId(),
+      generation: this.#view.getUint32(H.generation, true),
+    };
+  }
+
+  protected prepareRead(): number {
+    return this.#toWriter?.prepare() ?? 0;
+  }
+
+  protected sleepRead(value: number, ms: number, keepAlive: boolean): PendingWait {
+    /* Readers of SHMX wake nobody. */
+    const foreign = this.readers().some(({ process }) => process === 0) || this.#toWriter === undefined;
+    const limit = Math.min(ms, foreign ? 1 : 20);
+    if (this.#toWriter !== undefined) return this.#toWriter.wait(value, limit, keepAlive);
+    return this.#words.wait(H.mark, SHMX_MARK, limit, keepAlive);
+  }
+
+  protected detach(): void {
+    forget(this);
+    Atomics.store(this.#words.i32, H.closed / 4, 1);
+    this.#toReaders?.signal();
+    this.#segment.unlink();
+    this.#segment.close();
+  }
+}
+
+/** A loan of wire "shmx": streams follow each other in the order in which they are asked for. */
+class ShmxLoan<Sch extends Schema> implements Loan<Sch> {
+  #server: ShmxServer<Sch> | undefined;
+  #sequence: number;
+  #used = 0;
+  #parts = new Map<string, { at: number; count: number }>();
+
+  constructor(server: ShmxServer<Sch>, sequence: number) {
+    this.#server = server;
+    this.#sequence = sequence;
+  }
+
+  #live(): ShmxServer<Sch> {
+    if (this.#server === undefined) throw new InvalidArgumentError("the frame was published or discarded already");
+    return this.#server;
+  }
+
+  get<K extends keyof Sch & string>(name: K, count?: number): StreamOf<Sch, K> {
+    const server = this.#live();
+    const stream = server.streamNamed(name);
+    const elements = count ?? stream.capacity;
+    const part = this.#parts.get(name);
+    if (part !== undefined) {
+      if (elements !== part.count)
+        throw new SchemaError(`stream "${name}" is in the frame with ${part.count} elements`);
+      return server.dataOf(stream, part.at, elements) as StreamOf<Sch, K>;
+    }
+    const { data, end } = server.append(this.#sequence, this.#used, stream, elements);
+    this.#used = end;
+    this.#parts.set(name, { at: data, count: elements });
+    return server.dataOf(stream, data, elements) as StreamOf<Sch, K>;
+  }
+
+  slice<K extends keyof Sch & string>(name: K, start: number, length: number): StreamOf<Sch, K> {
+    const server = this.#live();
+    const part = this.#parts.get(name);
+    const stream = server.streamNamed(name);
+    if (part === undefined || !(start >= 0 && length >= 0 && start + length <= part.count))
+      throw new InvalidArgumentError(`stream "${name}" does not have these elements in this frame`);
+    return server.dataOf(stream, part.at + start * stream.bytesPerElement, length) as StreamOf<Sch, K>;
+  }
+
+  count(name: keyof Sch & string, count: number): void {
+    this.get(name, count);
+  }
+
+  publish(time = 0): number {
+    const server = this.#live();
+    this.#server = undefined;
+    return server.publishSlot(this.#sequence, this.#used, this.#parts.size, time);
+  }
+
+  discard(): void {
+    this.#server = undefined;
+  }
+}

@@ -1,0 +1,267 @@
+import assert from "node:assert/strict";
+import process from "node:process";
+import { Worker } from "node:worker_threads";
+import { describe, it } from "vitest";
+import { DiskFullError, OutcoreError, WouldBlockError } from "../../src/errors.ts";
+import { Mapping } from "../../src/memory/main.ts";
+import { collectRings, createRing, inspectRing, openRing, ringRoom } from "../../src/ring/main.ts";
+import { exists, fixture, freshName, here, long, peer, plant, prefix, random, seed, unplant } from "./helpers.ts";
+
+const schema = { number: { type: "u32" }, words: { type: "u32", capacity: 1024 } } as const;
+const next = random(seed);
+const pick = (below: number): number => Math.floor(next() * below);
+const BOUNDARY = [0, 1, 2, 3, 8, 15, 16, 63, 64, 127, 128, 4095, 4096, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 64, 2 ** 32 - 1];
+
+/** Changes some 32-bit words: half of the time one field of the head or of the tables, else anything anywhere. */
+function mutate(bytes: Uint8Array, targeted: number): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const times = next() < 0.5 ? 1 : 1 + pick(8);
+  for (let i = 0; i < times; i++) {
+    const span = next() < 0.5 ? targeted : bytes.length;
+    /* Magic and version stay valid in half of the cases. */
+    const from = next() < 0.5 ? 16 : 0;
+    const at = from + Math.floor(pick(span - from - 4) / 4) * 4;
+    view.setUint32(at, next() < 0.7 ? (BOUNDARY[pick(BOUNDARY.length)] ?? 0) : pick(2 ** 32), true);
+  }
+}
+
+function useAll(name: string): void {
+  for (const use of [
+    () => {
+      const client = openRing(name);
+      try {
+        for (let i = 0; i < 3; i++) {
+          const frame = client.take() ?? client.latest();
+          frame?.toObject();
+        }
+        client.send(5, new Uint8Array(9));
+        client.refresh();
+        client.header();
+      } finally {
+        client.close();
+      }
+    },
+    () => {
+      const inspector = inspectRing(name);
+      try {
+        const { readerSlots } = inspector.inspect();
+        for (const { frame } of inspector.slots()) frame?.toObject();
+        for (let i = 0; i < Math.min(readerSlots, 20); i++) inspector.peekControl(i);
+      } finally {
+        inspector.close();
+      }
+    },
+  ])
+    try {
+      use();
+    } catch (error) {
+      assert.ok(error instanceof OutcoreError, String((error as Error).stack));
+    }
+}
+
+describe("rings under faults", () => {
+  it("survive mutated segments of SHMX, in reader and inspector", () => {
+    const rounds = long ? 100_000 : 600;
+    const files = ["published-5.bin", "control-wrapped.bin", "closed.bin"].map(fixture);
+    const name = freshName("mutated");
+    for (let i = 0; i < rounds; i++) {
+      const bytes = (files[i % files.length] as Uint8Array).slice();
+      mutate(bytes, 900);
+      plant(name, bytes);
+      useAll(name);
+    }
+    unplant(name);
+  });
+
+  for (const wire of ["native", "shmx"] as const)
+    it(`survive a segment of wire ${wire} that is mutated while open, in reader, inspector and server`, () => {
+      const rounds = long ? 20_000 : 150;
+      for (let i = 0; i < rounds; i++) {
+        const name = freshName("live");
+        const server = createRing(name, {
+          schema,
+          wire,
+          slots: 3,
+          readerSlots: 3,
+          controlBytes: 256,
+          frameBytes: 8192,
+        });
+        const client = openRing(name, { schema });
+        const mapping = Mapping.object(name, { access: "write" });
+        const bytes = mapping.bytes();
+        for (let step = 0; step < 4; step++) {
+          for (const use of [
+            () => server.publish({ number: [i], words: new Uint32Array(pick(1025)) }),
+            () => client.send(3, new Uint8Array(pick(60))),
+            () => server.poll(),
+            () => server.readers(),
+            () => server.reap(),
+            () =>
+              client
+                .take()
+                ?.names()
+                .map((stream) =>
+                  client
+                    .latest()
+                    ?.get(stream as "words")
+                    .slice(),
+                ),
+            () => server.header(),
+          ])
+            try {
+              use();
+            } catch (error) {
+              assert.ok(error instanceof OutcoreError, String((error as Error).stack));
+            }
+          mutate(bytes, wire === "native" ? 640 : 1200);
+          useAll(name);
+        }
+        mapping.close();
+        client.close();
+        server.close();
+        unplant(name);
+      }
+    });
+
+  it("survive a segment that is truncated while open", () => {
+    for (const wire of ["native", "shmx"] as const)
+      for (const size of [0, 64, 4096]) {
+        const name = freshName("cut");
+        const server = createRing(name, { schema, wire });
+        server.publish({ number: [1] });
+        const client = openRing(name, { schema });
+        client.take();
+        plant(name, new Uint8Array(size));
+        for (const use of [() => client.latest(), () => client.nextSync({ timeout: 20 }), () => client.send(3)])
+          try {
+            use();
+          } catch (error) {
+            assert.ok(error instanceof OutcoreError, String((error as Error).stack));
+          }
+        client.close();
+        server.close();
+        unplant(name);
+      }
+  });
+
+  it("let the others go on when a writer is killed at any moment", async () => {
+    const kills = long ? 100 : 4;
+    for (let i = 0; i < kills; i++) {
+      const wire = i % 2 === 0 ? "native" : "shmx";
+      const name = freshName("kill");
+      const writer = peer(here(), "flood", name, wire, "3");
+      assert.equal(await writer.line(), "ready");
+      const client = openRing(name, { schema, keepAlive: true });
+      await client.next({ timeout: 5000 });
+      const wait = pick(30);
+      setTimeout(() => writer.kill(), wait);
+      let ended: unknown;
+      try {
+        for (;;) if ((await client.next({ timeout: 3000 })) === undefined) break;
+      } catch (error) {
+        ended = error;
+      }
+      await writer.exit;
+      assert.equal((ended as OutcoreError | undefined)?.code, "PEER_GONE", String(ended));
+      client.close();
+      assert.ok(collectRings(prefix).includes(name));
+      assert.equal(exists(name), false);
+    }
+  });
+
+  it("free the writer when a reliable reader is killed", async () => {
+    for (let i = 0; i < (long ? 50 : 2); i++) {
+      const name = freshName("stall");
+      const server = createRing(name, { schema, slots: 4, keepAlive: true });
+      const reader = peer(here(), "stall", name);
+      assert.equal(await reader.line(), "ready");
+      server.publish({ number: [1] });
+      assert.equal(await reader.line(), "took");
+      assert.throws(() => {
+        for (let k = 0; k < 100; k++) server.publish({ number: [2] });
+      }, WouldBlockError);
+      setTimeout(() => reader.kill(), pick(20));
+      await server.publishAsync({ number: [3] }, { timeout: 5000 });
+      await reader.exit;
+      assert.equal(server.readers().length, 0);
+      server.close();
+    }
+  });
+
+  it("end Workers that are terminated while they wait", async () => {
+    const name = freshName("workers");
+    const server = createRing(name, { schema, readerSlots: 4 });
+    const rounds = long ? 1000 : 12;
+    for (let i = 0; i < rounds; i++) {
+      const worker = new Worker(new URL("waiting.worker.ts", import.meta.url), { workerData: name });
+      await new Promise((resolve, reject) => {
+        worker.once("message", resolve);
+        worker.once("error", reject);
+      });
+      if (i % 2 === 0) server.publish({ number: [i] });
+      await worker.terminate();
+      /* Its thread may end a little later; with it its reader slot becomes free. */
+      for (let k = 0; k < 500 && server.readers().length > 3; k++) {
+        server.reap();
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      assert.ok(server.readers().length <= 3, `round ${i}`);
+    }
+    const client = openRing(name, { schema });
+    server.publish({ number: [7] });
+    assert.equal(client.take()?.get("number")[0], 7);
+    client.close();
+    server.close();
+  });
+
+  it("let a process end that waits without asking to be kept alive", async () => {
+    const name = freshName("idle");
+    const server = createRing(name, { schema });
+    const reader = peer(here(), "idle", name);
+    assert.equal(await reader.line(), "ready");
+    assert.equal(await reader.exit, 0);
+    server.close();
+  });
+
+  it("see the owner's death although its child lives on", async () => {
+    const name = freshName("parent");
+    const owner = peer(here(), "parent", name);
+    const child = Number(await owner.line());
+    const client = openRing(name, { keepAlive: true });
+    const waiting = assert.rejects(client.next(), { code: "PEER_GONE" });
+    owner.kill();
+    await owner.exit;
+    await waiting;
+    process.kill(child, "SIGKILL");
+    client.close();
+    assert.deepEqual(collectRings(name), [name]);
+  });
+
+  it("say when shared memory is full, and leave nothing", () => {
+    const name = freshName("toobig");
+    const capacity = Math.ceil(ringRoom().total / 2);
+    assert.throws(() => createRing(name, { schema: { big: { type: "u8", capacity } }, slots: 4 }), DiskFullError);
+    assert.equal(exists(name), false);
+  });
+
+  it("refuse a segment of a newer version", () => {
+    for (const [file, at] of [
+      ["created.bin", 8],
+      ["created.bin", 12],
+    ] as const) {
+      const name = freshName("newer");
+      const bytes = fixture(file);
+      new DataView(bytes.buffer).setUint32(at, 9, true);
+      plant(name, bytes);
+      assert.throws(() => openRing(name), { code: "RING_VERSION" });
+      unplant(name);
+    }
+    const name = freshName("newer");
+    const server = createRing(name, { schema });
+    const mapping = Mapping.object(name, { access: "write" });
+    mapping.view("u32", 8, 1)[0] = 2;
+    assert.throws(() => openRing(name), { code: "RING_VERSION" });
+    mapping.close();
+    server.close();
+  });
+});
