@@ -43,7 +43,7 @@ function count(run: SuiteRun, outcome: Outcome): number {
 }
 
 function printTable(runs: readonly SuiteRun[]): void {
-  console.log(`\n${"runtime".padEnd(12)}${"version".padEnd(10)}  passed  failed  skipped  seconds`);
+  console.log(`\n${"runtime".padEnd(12)}${"version".padEnd(10)}  passed  failed  skipped  unstable  seconds`);
   for (const run of runs) {
     const cells = [
       run.runtime.name.padEnd(12),
@@ -51,6 +51,7 @@ function printTable(runs: readonly SuiteRun[]): void {
       String(count(run, "passed")).padStart(8),
       String(count(run, "failed")).padStart(8),
       String(count(run, "skipped")).padStart(9),
+      String(run.unstable.length).padStart(10),
       run.seconds.toFixed(1).padStart(9),
     ];
     console.log(cells.join(""));
@@ -61,6 +62,8 @@ function printProblems(runs: readonly SuiteRun[]): boolean {
   for (const { runtime, outcomes } of runs) {
     for (const [name, outcome] of outcomes) if (outcome === "failed") console.log(`failed in ${runtime.name}: ${name}`);
   }
+  for (const { runtime, unstable } of runs)
+    for (const name of unstable) console.log(`unstable in ${runtime.name} (failed, then passed alone): ${name}`);
   const skips = forbiddenSkips(runs);
   for (const { runtime, test, kind } of skips) console.log(`${kind} in ${runtime}, not in allowed-skips.json: ${test}`);
   return skips.length > 0 || runs.some((run) => count(run, "failed") > 0);
@@ -106,7 +109,10 @@ function main(): number {
   printTable(runs);
   const failed = printProblems(runs);
   const total = (outcome: Outcome): number => runs.reduce((sum, run) => sum + count(run, outcome), 0);
-  console.log(`\n${total("passed")} passed, ${total("failed")} failed, ${total("skipped")} skipped`);
+  const unstable = runs.reduce((sum, run) => sum + run.unstable.length, 0);
+  console.log(
+    `\n${total("passed")} passed, ${total("failed")} failed, ${total("skipped")} skipped, ${unstable} unstable`,
+  );
   return failed ? 1 : 0;
 }
 

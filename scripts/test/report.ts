@@ -5,7 +5,8 @@ export type Outcome = "passed" | "failed" | "skipped";
 /** Outcome of every test of one runtime, keyed "suite > inner suite > test". */
 export type Outcomes = Map<string, Outcome>;
 
-const SEPARATOR = " > ";
+/** Between the names of suites and test. */
+export const SEPARATOR = " > ";
 const ENTITIES: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
 
 function unescapeXml(text: string): string {
