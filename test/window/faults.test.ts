@@ -343,6 +343,11 @@ describe("windows under faults", () => {
     ]);
   });
 
+  it("without mappings: files nobody uses make room, then leases are a typed error, reads go on, and leases come back", async () => {
+    const said = lines(await run(fixture("window-map-count.ts"), [tempFolder()]));
+    assert.deepEqual(said, ["next: next", "last: limit: maps", "read: last", "held: busy next", "again: las"]);
+  });
+
   it("files and managers that are forgotten are collected without harm, and their views stay readable", async () => {
     const name = tempFile(pattern(64 * PAGE));
     const kept: Uint8Array[] = [];
