@@ -81,8 +81,9 @@ OC_API double oc_open(const uint8_t *path, int32_t flags, int32_t mode);
 /* Closes a descriptor. */
 OC_API double oc_close(int32_t fd, int32_t unused);
 
-/* A second descriptor, close-on-exec, of the same open file description. */
-OC_API double oc_dup(int32_t fd, int32_t unused);
+/* A second descriptor, close-on-exec, of the same open file description; the lowest free number from `least` on, where
+ * descriptors are numbers of the system. */
+OC_API double oc_dup(int32_t fd, int32_t least);
 
 /* Bytes of the file. The fast half of oc_stat. */
 OC_API double oc_size(int32_t fd, int32_t unused);
