@@ -1,12 +1,12 @@
 import type { Case, Context, Figures } from "../area.ts";
 import { interleave, type Participant } from "../rounds.ts";
-import { type Cost, measure, Service, script } from "./programs.ts";
+import { type Cost, load, measure, Service, script } from "./programs.ts";
 
 const GIB = 2 ** 30;
 
 /** Seconds per GiB that senders take for bodies of `body` bytes, one after the other on one connection. */
 async function senders(context: Context, figure: keyof Cost, body: number, slow: boolean): Promise<Figures> {
-  const { file, size, python, nginx, folder } = context.prepared as Record<string, string>;
+  const { file, size, python, nginx, wrk, folder } = context.prepared as Record<string, string>;
   const program = context.programs["c-sendfile"] ?? "";
   const total = Math.min(Number(size), GIB);
   const sink = await Service.start([program, "sink"]);
@@ -28,18 +28,22 @@ async function senders(context: Context, figure: keyof Cost, body: number, slow:
   }
   const services: Service[] = [sink];
   try {
-    if (figure === "wall" && slow) {
-      const fetchFrom = async (service: Service): Promise<number> => {
-        const { wall } = await measure<{ wall: number }>(program, ["fetch", String(service.port), "/random"]);
-        return (wall * GIB) / Number(size);
+    const servers: [string, () => Promise<Service>][] = [
+      ["bun-serve", () => Service.start([...script("server.ts", "bun"), "bun-serve", folder ?? ""])],
+      ["deno-serve", () => Service.start([...script("server.ts", "deno"), "deno-serve", folder ?? ""])],
+    ];
+    if (nginx) servers.push(["nginx", () => Service.nginx(nginx, folder ?? "", folder ?? "")]);
+    for (const [name, start] of slow || wrk ? servers : []) {
+      const service = await start();
+      services.push(service);
+      participants[name] = async () => {
+        const before = service.cpu();
+        let bytes = Number(size);
+        let wall = 0;
+        if (slow) ({ wall } = await measure<{ wall: number }>(program, ["fetch", String(service.port), "/random"]));
+        else bytes = (await load(wrk ?? "", service.port, "64KiB", context.quick ? 1 : 2)).count * body;
+        return ((figure === "cpu" ? service.cpu() - before : wall) * GIB) / bytes;
       };
-      const add = async (name: string, service: Service): Promise<void> => {
-        services.push(service);
-        participants[name] = () => fetchFrom(service);
-      };
-      if (nginx) await add("nginx", await Service.nginx(nginx, folder ?? "", folder ?? ""));
-      await add("bun-serve", await Service.start([...script("server.ts", "bun"), "bun-serve", folder ?? ""]));
-      await add("deno-serve", await Service.start([...script("server.ts", "deno"), "deno-serve", folder ?? ""]));
     }
     const { ours = Number.NaN, ...peers } = await interleave(participants, {
       rounds: context.quick ? 1 : 5,

@@ -3,8 +3,8 @@ import { transferError } from "../memory/endpoint.ts";
 import { approach } from "./approach.ts";
 import { Control } from "./control.ts";
 import { readingEndpoint } from "./place.ts";
-import type { Approach, OpenTarget, SendTarget, SocketLike } from "./target.ts";
-import { watchClose } from "./targets/stream-events.ts";
+import type { Approach, OpenTarget, SendTarget } from "./target.ts";
+import { watchClose, whenConnected } from "./targets/stream-events.ts";
 
 /** Options of `splice`. */
 export interface SpliceOptions {
@@ -30,13 +30,12 @@ function takeBuffered(from: SendTarget): Uint8Array[] {
   return taken;
 }
 
-/** A socket that is connecting has no ends yet. */
-async function whenConnected(target: SendTarget, control: Control): Promise<void> {
-  if (typeof target !== "object" || (target as { connecting?: boolean }).connecting !== true) return;
-  const socket = target as SocketLike;
-  const unwatch = watchClose(socket, control);
+/** Waits for a socket that is still connecting. */
+async function connected(target: SendTarget, control: Control): Promise<void> {
+  if (typeof target !== "object" || !("on" in target)) return;
+  const unwatch = watchClose(target, control);
   try {
-    await control.wait(new Promise<void>((resolve) => socket.on("connect", () => resolve())));
+    await whenConnected(target, control);
   } finally {
     unwatch();
   }
@@ -87,7 +86,7 @@ export async function splice(from: SendTarget, to: SendTarget, options: SpliceOp
   try {
     const way = approach(to);
     try {
-      await whenConnected(from, control);
+      await connected(from, control);
       if (way.ahead !== undefined) await control.wait(way.ahead, false);
       const source = readingEndpoint(from);
       try {

@@ -102,9 +102,13 @@ async function open(response: Response, turn: HeldTurn, control: Control, total:
     unwatch();
     throw error;
   }
-  /* Bytes that went around the response are not in its count. */
-  if (endpoint !== undefined && "strictContentLength" in response) response.strictContentLength = false;
-  if (endpoint !== undefined) socket?.cork?.();
+  if (endpoint !== undefined) {
+    /* The headers have promised bytes that only this transfer brings. */
+    control.begun = true;
+    /* Bytes that went around the response are not in its count. */
+    if ("strictContentLength" in response) response.strictContentLength = false;
+    socket?.cork?.();
+  }
   return {
     endpoint,
     reason,

@@ -3,7 +3,7 @@ import { joinLine } from "../line.ts";
 import { connectionOf, endpointOf } from "../place.ts";
 import type { Approach, SocketLike } from "../target.ts";
 import { enterGate } from "../write-gate.ts";
-import { watchClose } from "./stream-events.ts";
+import { watchClose, whenConnected } from "./stream-events.ts";
 
 /**
  * A turn among the writes of a stream: of a `net.Socket`, or of any other, which then gets the bytes by its own means.
@@ -20,8 +20,7 @@ export function approachSocket(socket: SocketLike): Approach {
       const unwatch = watchClose(socket, control);
       try {
         await control.wait(turn.reached);
-        if ((socket as { connecting?: boolean }).connecting)
-          await control.wait(new Promise<void>((resolve) => socket.on("connect", () => resolve())));
+        await whenConnected(socket, control);
         if (socket.destroyed) throw new PeerClosedError("ENOTCONN");
         const endpoint = encrypted ? undefined : (begun ?? endpointOf(socket, connectionOf(socket)));
         return {

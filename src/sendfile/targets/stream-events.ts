@@ -25,3 +25,16 @@ export function watchClose(stream: Pick<SocketLike, "on" | "off">, control: Cont
     setTimeout(() => stream.off("error", late), 1000).unref?.();
   };
 }
+
+/** A socket that is connecting has no ends yet. */
+export async function whenConnected(socket: Pick<SocketLike, "on" | "off">, control: Control): Promise<void> {
+  if ((socket as { connecting?: boolean }).connecting !== true) return;
+  let listener = (): void => undefined;
+  const connected = new Promise<void>((resolve) => (listener = resolve));
+  socket.on("connect", listener);
+  try {
+    await control.wait(connected);
+  } finally {
+    socket.off("connect", listener);
+  }
+}
