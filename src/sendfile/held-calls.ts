@@ -15,6 +15,8 @@ export interface HeldTurn {
   readonly ahead: Promise<void> | undefined;
   /** The method itself, for the transfer. */
   original(name: string): Method;
+  /** Whether calls wait behind it. */
+  isFollowed(): boolean;
   /** Makes the calls that came since. */
   leave(): void;
 }
@@ -60,6 +62,7 @@ class HeldCalls {
     return {
       ahead,
       original: (name) => this.#originals.get(name) ?? (() => undefined),
+      isFollowed: () => this.#entries.slice(this.#entries.indexOf(entry)).some((each) => typeof each === "function"),
       leave: () => {
         entry.left = true;
         if (this.#entries[0] === entry) this.#goOn();

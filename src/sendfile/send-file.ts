@@ -58,17 +58,20 @@ async function sendPieces(
 }
 
 /** Sends in this transfer's turn, which is over afterwards. */
-async function inTurn<T>(way: Approach, options: PieceOptions, work: (control: Control) => T | Promise<T>): Promise<T> {
+async function inTurn<T>(way: Approach, options: PieceOptions, work: (control: Control) => Promise<T>): Promise<T> {
+  let failed = true;
   try {
     const control = new Control(options);
     try {
       if (way.ahead !== undefined) await control.wait(way.ahead, false);
-      return await work(control);
+      const result = await work(control);
+      failed = false;
+      return result;
     } finally {
       control.close();
     }
   } finally {
-    way.leave();
+    way.leave(failed);
   }
 }
 
@@ -83,7 +86,8 @@ async function send(
   let own = opened;
   try {
     const way = approach(target);
-    return await inTurn(way, options, (control) => {
+    /* Whatever is wrong shows later, when it is known whether anything was written behind it. */
+    return await inTurn(way, options, async (control) => {
       own ??= openSource(source);
       const file = own;
       const pieces = piecesOf(options.ranges, file.size());
@@ -146,6 +150,10 @@ export function sendFile(
   let begun: number | BegunBody | undefined;
   try {
     if (typeof source === "string" || source instanceof URL) opened = openSource(source);
+  } catch {
+    return send(target, source, options);
+  }
+  try {
     begun = sendAtOnce(target, opened ?? source, options);
   } catch (error) {
     /* When bytes went out the connection was gone before the rest could follow. */

@@ -114,6 +114,6 @@ export interface Approach {
    * @throws {PeerClosedError} when it is not connected.
    */
   open(control: Control, total: number, begun?: Endpoint): Promise<OpenTarget>;
-  /** Ends the turn: what was written since goes out. */
-  leave(): void;
+  /** Ends the turn: what was written since goes out. `failed`: the transfer was not made. */
+  leave(failed?: boolean): void;
 }

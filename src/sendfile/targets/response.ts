@@ -138,7 +138,9 @@ export function approachResponse(target: ResponseLike): Approach {
   return {
     ahead: turn.ahead,
     open: (control, total) => open(response, turn, control, total),
-    leave() {
+    leave(failed) {
+      /* With its end waiting it would be complete without the file, or shorter than its headers say. */
+      if (failed && turn.isFollowed()) response.destroy();
       line.leave();
       turn.leave();
     },
