@@ -359,8 +359,10 @@ double oc_job_stop(double name, int32_t unused) {
   pthread_mutex_lock(&lock);
   job *one = find(name);
   double moved = one ? one->moved : -ENOENT;
-  if (one && one->state == BUSY) one->stopped = 1;
-  else if (one && one->state == WAITING) {
+  if (one && one->state == BUSY) {
+    one->stopped = 1;
+    moved = -EBUSY;
+  } else if (one && one->state == WAITING) {
     close_all(one);
     active--;
     forget(one);

@@ -81,8 +81,9 @@ OC_API double oc_open(const uint8_t *path, int32_t flags, int32_t mode);
 /* Closes a descriptor. */
 OC_API double oc_close(int32_t fd, int32_t unused);
 
-/* A second descriptor, close-on-exec, of the same open file description. */
-OC_API double oc_dup(int32_t fd, int32_t unused);
+/* A second descriptor, close-on-exec, of the same open file description; the lowest free number from `least` on, where
+ * descriptors are numbers of the system. */
+OC_API double oc_dup(int32_t fd, int32_t least);
 
 /* Bytes of the file. The fast half of oc_stat. */
 OC_API double oc_size(int32_t fd, int32_t unused);
@@ -453,8 +454,8 @@ OC_API double oc_job_add(int32_t channel, int32_t kind, int32_t out, int32_t in,
 /* Bytes that a job has moved so far. -ENOENT once it was taken or stopped. */
 OC_API double oc_job_moved(double job, int32_t unused);
 
-/* Ends a job; it will not be heard of again. Its descriptors are closed at once, or when its turn ends. Returns the
- * bytes moved. */
+/* Ends a job; it will not be heard of again. Its descriptors are closed at once, or when its turn ends: then -EBUSY, and
+ * more bytes may move until then. Else returns the bytes moved. */
 OC_API double oc_job_stop(double job, int32_t unused);
 
 /* Takes up to `capacity` ended jobs: three numbers each: job, bytes moved, and 0 when all was moved, 1 at the end of

@@ -76,9 +76,8 @@ double oc_close(int32_t fd, int32_t unused) {
   return close(fd) < 0 && errno != EINTR ? -(double)errno : 0;
 }
 
-double oc_dup(int32_t fd, int32_t unused) {
-  (void)unused;
-  int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+double oc_dup(int32_t fd, int32_t least) {
+  int copy = fcntl(fd, F_DUPFD_CLOEXEC, least > 3 ? least : 3);
   return copy < 0 ? -(double)errno : copy;
 }
 

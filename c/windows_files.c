@@ -68,8 +68,8 @@ double oc_close(int32_t fd, int32_t unused) {
   return CloseHandle(handle) ? 0 : oc_win_failure();
 }
 
-double oc_dup(int32_t fd, int32_t unused) {
-  (void)unused;
+double oc_dup(int32_t fd, int32_t least) {
+  (void)least;
   HANDLE handle = oc_win_handle(fd), copy, self = GetCurrentProcess();
   if (!handle || !DuplicateHandle(self, handle, self, &copy, 0, FALSE, DUPLICATE_SAME_ACCESS)) return oc_win_failure();
   return adopt(copy);

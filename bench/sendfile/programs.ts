@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -77,11 +77,46 @@ http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; $
     return new Service(child, port);
   }
 
+  /** CPU seconds that the program's threads, and those of its children, have used so far. */
+  cpu(): number {
+    const spent = (pid: string): number => {
+      let nanoseconds = 0;
+      for (const task of readdirSync(`/proc/${pid}/task`)) {
+        nanoseconds += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ")[0]);
+        const children = readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").trim();
+        for (const child of children === "" ? [] : children.split(" ")) nanoseconds += spent(child);
+      }
+      return nanoseconds;
+    };
+    return spent(String(this.#child.pid)) / 1e9;
+  }
+
   async stop(): Promise<void> {
     const ended = new Promise((resolve) => this.#child.once("close", resolve));
     this.#child.kill("SIGTERM");
     await ended;
   }
+}
+
+/** Loads a server over 32 kept-alive connections for some seconds; returns how many requests were answered. */
+export function load(
+  wrk: string,
+  port: number,
+  name: string,
+  seconds: number,
+): Promise<{ count: number; rate: number }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(wrk, ["-t1", "-c32", `-d${seconds}s`, `http://127.0.0.1:${port}/${name}`]);
+    let text = "";
+    child.stdout.on("data", (chunk) => (text += String(chunk)));
+    child.on("error", reject);
+    child.on("close", () => {
+      const rate = Number(/Requests\/sec:\s*([\d.]+)/.exec(text)?.[1]);
+      const count = Number(/(\d+) requests in/.exec(text)?.[1]);
+      if (rate > 0 && !/Non-2xx/.test(text)) resolve({ count, rate });
+      else reject(new Error(`wrk: ${text}`));
+    });
+  });
 }
 
 function freePort(): Promise<number> {

@@ -2,7 +2,8 @@
  * One sender of the bench, run in a process of its own: its CPU seconds are the whole process's.
  *
  *   sender.ts MODE PORT FILE BODY TOTAL     MODE is ours (sendFile), call (the bare sendfile call on the socket
- *                                           in blocking mode, in a loop) or pipe (the runtime's own stream)
+ *                                           in blocking mode, in a loop), pipe (the runtime's own stream), or read
+ *                                           and unread: sendFile with a header, and the same without ever reading
  */
 import { once } from "node:events";
 import fs from "node:fs";
@@ -24,9 +25,16 @@ function openBlocking(of: net.Socket): Endpoint {
   return endpoint;
 }
 
+const header = new Uint8Array(200);
+
 async function send(socket: net.Socket, descriptor: number): Promise<void> {
   if (mode === "ours") {
     await sendFile(socket, descriptor, { ranges: [{ start: 0, end: length - 1 }] });
+    return;
+  }
+  if (mode === "read" || mode === "unread") {
+    const ranges = [{ start: 0, end: length - 1 }];
+    await sendFile(socket, descriptor, { ranges, header, fallback: mode === "read" });
     return;
   }
   if (mode === "call") {

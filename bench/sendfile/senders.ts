@@ -1,12 +1,12 @@
 import type { Case, Context, Figures } from "../area.ts";
 import { interleave, type Participant } from "../rounds.ts";
-import { type Cost, measure, Service, script } from "./programs.ts";
+import { type Cost, load, measure, Service, script } from "./programs.ts";
 
 const GIB = 2 ** 30;
 
 /** Seconds per GiB that senders take for bodies of `body` bytes, one after the other on one connection. */
 async function senders(context: Context, figure: keyof Cost, body: number, slow: boolean): Promise<Figures> {
-  const { file, size, python, nginx, folder } = context.prepared as Record<string, string>;
+  const { file, size, python, nginx, wrk, folder } = context.prepared as Record<string, string>;
   const program = context.programs["c-sendfile"] ?? "";
   const total = Math.min(Number(size), GIB);
   const sink = await Service.start([program, "sink"]);
@@ -28,18 +28,22 @@ async function senders(context: Context, figure: keyof Cost, body: number, slow:
   }
   const services: Service[] = [sink];
   try {
-    if (figure === "wall" && slow) {
-      const fetchFrom = async (service: Service): Promise<number> => {
-        const { wall } = await measure<{ wall: number }>(program, ["fetch", String(service.port), "/random"]);
-        return (wall * GIB) / Number(size);
+    const servers: [string, () => Promise<Service>][] = [
+      ["bun-serve", () => Service.start([...script("server.ts", "bun"), "bun-serve", folder ?? ""])],
+      ["deno-serve", () => Service.start([...script("server.ts", "deno"), "deno-serve", folder ?? ""])],
+    ];
+    if (nginx) servers.push(["nginx", () => Service.nginx(nginx, folder ?? "", folder ?? "")]);
+    for (const [name, start] of slow || wrk ? servers : []) {
+      const service = await start();
+      services.push(service);
+      participants[name] = async () => {
+        const before = service.cpu();
+        let bytes = Number(size);
+        let wall = 0;
+        if (slow) ({ wall } = await measure<{ wall: number }>(program, ["fetch", String(service.port), "/random"]));
+        else bytes = (await load(wrk ?? "", service.port, "64KiB", context.quick ? 1 : 2)).count * body;
+        return ((figure === "cpu" ? service.cpu() - before : wall) * GIB) / bytes;
       };
-      const add = async (name: string, service: Service): Promise<void> => {
-        services.push(service);
-        participants[name] = () => fetchFrom(service);
-      };
-      if (nginx) await add("nginx", await Service.nginx(nginx, folder ?? "", folder ?? ""));
-      await add("bun-serve", await Service.start([...script("server.ts", "bun"), "bun-serve", folder ?? ""]));
-      await add("deno-serve", await Service.start([...script("server.ts", "deno"), "deno-serve", folder ?? ""]));
     }
     const { ours = Number.NaN, ...peers } = await interleave(participants, {
       rounds: context.quick ? 1 : 5,
@@ -51,7 +55,28 @@ async function senders(context: Context, figure: keyof Cost, body: number, slow:
   }
 }
 
-/** What sending 1 GiB costs, in one body and in bodies of 64 KiB. */
+/** CPU seconds per GiB of small bodies with a header of 200 bytes: as `sendFile` sends them, and without reading. */
+async function small(context: Context, body: number): Promise<Figures> {
+  const { file } = context.prepared as Record<string, string>;
+  const sink = await Service.start([context.programs["c-sendfile"] ?? "", "sink"]);
+  const total = body * (context.quick ? 20_000 : 60_000);
+  const run = (mode: string) => async (): Promise<number> => {
+    const [command = "", ...args] = script("sender.ts");
+    const cost = await measure<Cost>(command, [...args, mode, String(sink.port), file ?? "", `${body}`, `${total}`]);
+    return (cost.cpu * GIB) / total;
+  };
+  try {
+    const { ours = Number.NaN, ...peers } = await interleave(
+      { ours: run("read"), unread: run("unread") },
+      { rounds: context.quick ? 3 : 7, warmup: 1 },
+    );
+    return { ours, peers };
+  } finally {
+    await sink.stop();
+  }
+}
+
+/** What sending 1 GiB costs, in one body, in bodies of 64 KiB and in small ones. */
 export const senderCases: readonly Case[] = [
   {
     name: "cpu-1GiB",
@@ -71,4 +96,9 @@ export const senderCases: readonly Case[] = [
     target: { peer: "c-read-send", atMost: 0.5 },
     run: (context) => senders(context, "cpu", 64 * 1024, false),
   },
+  ...[1, 2, 4, 8].map((kib) => ({
+    name: `cpu-${kib}KiB`,
+    unit: "s" as const,
+    run: (context: Context) => small(context, kib * 1024),
+  })),
 ];

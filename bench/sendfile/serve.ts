@@ -1,22 +1,6 @@
-import { spawn } from "node:child_process";
 import type { Case, Context, Figures } from "../area.ts";
 import { interleave, type Participant } from "../rounds.ts";
-import { Service, script } from "./programs.ts";
-
-/** Seconds per request over 32 kept-alive connections, as wrk counts them. */
-function load(wrk: string, port: number, name: string, seconds: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(wrk, ["-t1", "-c32", `-d${seconds}s`, `http://127.0.0.1:${port}/${name}`]);
-    let text = "";
-    child.stdout.on("data", (chunk) => (text += String(chunk)));
-    child.on("error", reject);
-    child.on("close", () => {
-      const rate = Number(/Requests\/sec:\s*([\d.]+)/.exec(text)?.[1]);
-      if (rate > 0 && !/Non-2xx/.test(text)) resolve(1 / rate);
-      else reject(new Error(`wrk: ${text}`));
-    });
-  });
-}
+import { load, Service, script } from "./programs.ts";
 
 async function serve(context: Context, name: string): Promise<Figures | undefined> {
   const { wrk, nginx, folder } = context.prepared as Record<string, string>;
@@ -29,7 +13,7 @@ async function serve(context: Context, name: string): Promise<Figures | undefine
     if (nginx) services.nginx = await Service.nginx(nginx, folder, folder);
     const participants: Record<string, Participant> = {};
     for (const [kind, { port }] of Object.entries(services))
-      participants[kind] = () => load(wrk, port, name, context.quick ? 1 : 2);
+      participants[kind] = async () => 1 / (await load(wrk, port, name, context.quick ? 1 : 2)).rate;
     const { ours = Number.NaN, ...peers } = await interleave(participants, {
       rounds: context.quick ? 1 : 3,
       warmup: context.quick ? 0 : 1,

@@ -15,6 +15,6 @@ export interface Job {
   readonly done: Promise<JobEnd>;
   /** Bytes moved so far. */
   moved(): number;
-  /** Ends it; what it moved stays moved. */
-  stop(): void;
+  /** Ends it; what it moved stays moved. True when it moved any bytes, or may move some yet. */
+  stop(): boolean;
 }

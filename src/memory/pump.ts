@@ -40,9 +40,9 @@ class Channel {
       done,
       moved: () => Math.max(0, calls.oc_job_moved(name, 0)),
       stop: () => {
-        if (!this.#waiting.has(name)) return;
+        if (!this.#waiting.has(name)) return false;
         this.#forget(name);
-        calls.oc_job_stop(name, 0);
+        return calls.oc_job_stop(name, 0) !== 0;
       },
     };
   }

@@ -18,11 +18,13 @@ export function startTimedJob(kind: number, out: number, input: number, offset: 
     settle = resolve;
   });
 
-  function stop(): void {
-    if (ended) return;
-    ended = true;
-    clearTimeout(timer);
-    for (const fd of own) if (fd >= 0) calls.oc_close(fd, 0);
+  function stop(): boolean {
+    if (!ended) {
+      ended = true;
+      clearTimeout(timer);
+      for (const fd of own) if (fd >= 0) calls.oc_close(fd, 0);
+    }
+    return moved > 0;
   }
 
   function finish(outcome: JobEnd["outcome"]): void {

@@ -1,3 +1,4 @@
+import type { DataFile } from "../memory/data-file.ts";
 import { type BegunBody, sendNow } from "../memory/send-now.ts";
 import { placeOf } from "./place.ts";
 import type { SendFileOptions } from "./send-file.ts";
@@ -11,7 +12,7 @@ let sinceTurn = 0;
 
 const isBytes = (value: unknown): boolean => value === undefined || value instanceof Uint8Array;
 
-function descriptorOf(source: SendSource): number | undefined {
+function descriptorOf(source: SendSource | DataFile): number | undefined {
   const number = typeof source === "object" && source !== null && "fd" in source ? source.fd : source;
   return typeof number === "number" && Number.isInteger(number) && number >= 0 ? number : undefined;
 }
@@ -23,7 +24,7 @@ function descriptorOf(source: SendSource): number | undefined {
  */
 export function sendAtOnce(
   target: SendTarget,
-  source: SendSource,
+  source: SendSource | DataFile,
   options: SendFileOptions,
 ): number | BegunBody | undefined {
   const { ranges, header, trailer, signal, timeout, onProgress, rate, fallback } = options;

@@ -34,27 +34,38 @@ export const checkPositive = (name: string, value: number | undefined): void => 
 /** Abort, idle timeout, progress and rate of one transfer. `close` must be called at its end. */
 export class Control {
   sent = 0;
+  /** Whether bytes went out, or may have. */
+  begun = false;
   /** What ends the transfer before its time; waiting rejects with it. */
   #stopped: { reason: unknown } | undefined;
   #onStop: (() => void) | undefined;
   #lastActivity = performance.now();
   #lastSeen = 0;
   #job: Job | undefined;
-  readonly #started = performance.now();
-  readonly #total: number;
+  #started = performance.now();
+  #total = 0;
   readonly #options: TransferOptions;
   readonly #timer: ReturnType<typeof setInterval> | undefined;
   readonly #abort = (): void => this.stop(this.#options.signal?.reason);
 
-  constructor(options: TransferOptions, total: number) {
+  /** @throws {InvalidArgumentError} when an option is none. */
+  constructor(options: TransferOptions) {
     checkPositive("timeout", options.timeout);
     checkPositive("rate", options.rate);
     this.#options = options;
-    this.#total = total;
     const { signal, timeout } = options;
     if (signal?.aborted) this.#stopped = { reason: signal.reason };
     signal?.addEventListener("abort", this.#abort);
     if (timeout !== undefined) this.#timer = setInterval(() => this.#checkIdle(timeout), Math.max(5, timeout / 4));
+  }
+
+  /** The transfer's bytes can go, `total` in all; `sent` of them are gone. */
+  start(total: number, sent = 0): void {
+    this.check();
+    this.#total = total;
+    this.sent = sent;
+    this.begun = sent > 0;
+    this.#started = performance.now();
   }
 
   /** Whether something ended the transfer before its time. */
@@ -92,7 +103,9 @@ export class Control {
   add(bytes: number): void {
     this.sent += bytes;
     this.#lastActivity = performance.now();
-    if (bytes > 0) this.#options.onProgress?.({ sent: this.sent, total: this.#total });
+    if (bytes === 0) return;
+    this.begun = true;
+    this.#options.onProgress?.({ sent: this.sent, total: this.#total });
   }
 
   /** Waits until what was sent is within the rate. */
@@ -128,11 +141,14 @@ export class Control {
   async run(job: Job): Promise<JobEnd> {
     this.#job = job;
     this.#lastSeen = 0;
+    let ended = false;
     try {
-      return await this.wait(job.done);
+      const end = await this.wait(job.done);
+      ended = true;
+      return end;
     } finally {
       this.#job = undefined;
-      job.stop();
+      if (!ended && job.stop()) this.begun = true;
     }
   }
 

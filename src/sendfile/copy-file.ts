@@ -102,8 +102,8 @@ export async function copyFile(
     const size = from.size();
     const [piece] = piecesOf(options.range === undefined ? undefined : [options.range], size);
     const { offset, length } = piece === undefined || piece instanceof Uint8Array ? { offset: 0, length: 0 } : piece;
-    control = new Control(options, length);
-    control.check();
+    control = new Control(options);
+    control.start(length);
     try {
       const fs = builtin("fs");
       fs.closeSync(fs.openSync(path, "a"));

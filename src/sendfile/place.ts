@@ -4,6 +4,8 @@ import type { BunSocketLike, DenoConnLike, SendTarget, ShownConnection, SocketLi
 
 export const isFunction = (value: unknown): boolean => typeof value === "function";
 
+type Shape = Record<string, unknown>;
+
 /** The number under which a socket was found before, by the socket. Each use checks it anew. */
 const knownNumbers = new WeakMap<object, number>();
 
@@ -49,6 +51,19 @@ export function isEncrypted(socket: object): boolean {
   }
 }
 
+/** The connection that bytes are to be read from, or why it cannot be had. It is the caller's to close. */
+export function readingEndpoint(source: SendTarget): {
+  readonly endpoint: Endpoint | undefined;
+  readonly reason: string;
+} {
+  if (typeof source === "number") return { endpoint: Endpoint.ofDescriptor(source), reason: "" };
+  const shape = source as unknown as Shape;
+  if (shape.encrypted === true || isFunction(shape.handshake) || isEncrypted(source))
+    return { endpoint: undefined, reason: "the connection is encrypted" };
+  const ends = "localAddr" in shape ? connectionOfDeno(source as DenoConnLike) : connectionOf(source as SocketLike);
+  return { endpoint: endpointOf(source, ends), reason: "the connection's descriptor was not found" };
+}
+
 /** What is known of a target that bytes were sent to at once, and was true then. */
 interface Known {
   readonly ends: Ends;
@@ -57,8 +72,6 @@ interface Known {
 }
 
 const knownTargets = new WeakMap<object, Known>();
-
-type Shape = Record<string, unknown>;
 
 /** The addresses do not change while the ports are the same: a socket object can be connected anew. */
 function knownOf(

@@ -1,11 +1,13 @@
 import { InvalidArgumentError } from "../errors.ts";
 import type { DataFile } from "../memory/data-file.ts";
 import type { BegunBody } from "../memory/send-now.ts";
+import { approach } from "./approach.ts";
 import { answered, sendAtOnce } from "./at-once.ts";
 import { Control, type TransferOptions } from "./control.ts";
+import { isBusy } from "./line.ts";
 import { type ByteRange, type LastBytes, lengthOf, type Piece, piecesOf, withoutFirst } from "./ranges.ts";
 import { openSource, type SendSource } from "./source.ts";
-import { openTarget, type SendTarget } from "./target.ts";
+import type { Approach, SendTarget } from "./target.ts";
 import { type SendMethod, Transfer } from "./transfer.ts";
 
 /** Options of `sendFile`. */
@@ -28,77 +30,71 @@ export interface SendFileResult {
   readonly method: SendMethod;
 }
 
-/** The last transfer to each target that has not ended: the next one waits for it. */
-const lastOfObject = new WeakMap<object, Promise<void>>();
-const lastOfDescriptor = new Map<number, Promise<void>>();
-
-interface Turns<T> {
-  get(target: T): Promise<void> | undefined;
-  set(target: T, ended: Promise<void>): unknown;
-  delete(target: T): unknown;
-}
-
-const turnsOf = (target: SendTarget): Turns<SendTarget> =>
-  (typeof target === "number" ? lastOfDescriptor : lastOfObject) as Turns<SendTarget>;
-
-async function inTurn<T>(target: SendTarget, work: () => Promise<T>): Promise<T> {
-  const turns = turnsOf(target);
-  const before = turns.get(target);
-  const result = before === undefined ? work() : before.then(work);
-  const end = (): void => {
-    if (turns.get(target) === ended) turns.delete(target);
-  };
-  const ended: Promise<void> = result.then(end, end);
-  turns.set(target, ended);
-  return result;
-}
+type PieceOptions = Omit<SendFileOptions, "ranges" | "header" | "trailer">;
 
 /** Sends pieces of a file that the caller has open and closes. */
 async function sendPieces(
-  target: SendTarget,
+  way: Approach,
+  control: Control,
   file: DataFile,
   pieces: readonly Piece[],
-  options: Omit<SendFileOptions, "ranges" | "header" | "trailer">,
+  options: PieceOptions,
   begun?: BegunBody,
 ): Promise<SendFileResult> {
   const total = lengthOf(pieces);
-  const control = new Control(options, total);
+  control.start(total, begun?.sent);
+  const opened = await way.open(control, total, begun?.endpoint);
   try {
-    control.check();
-    if (begun !== undefined) control.sent = begun.sent;
-    const opened = await openTarget(target, control, total, begun?.endpoint);
-    try {
-      const transfer = new Transfer(opened, file, control, options.fallback ?? true);
-      await transfer.send(begun === undefined ? pieces : withoutFirst(pieces, begun.sent));
-      return { sent: control.sent, method: transfer.method };
-    } catch (error) {
-      /* Whoever waits for the rest must learn that it will not come. */
-      if (control.sent > 0) opened.destroy();
-      throw error;
-    } finally {
-      opened.release();
-    }
+    const transfer = new Transfer(opened, file, control, options.fallback ?? true);
+    await transfer.send(begun === undefined ? pieces : withoutFirst(pieces, begun.sent));
+    return { sent: control.sent, method: transfer.method };
+  } catch (error) {
+    /* Whoever waits for the rest must learn that it will not come. */
+    if (control.begun) opened.destroy();
+    throw error;
   } finally {
-    control.close();
+    opened.release();
   }
 }
 
+/** Sends in this transfer's turn, which is over afterwards. */
+async function inTurn<T>(way: Approach, options: PieceOptions, work: (control: Control) => Promise<T>): Promise<T> {
+  let failed = true;
+  try {
+    const control = new Control(options);
+    try {
+      if (way.ahead !== undefined) await control.wait(way.ahead, false);
+      const result = await work(control);
+      failed = false;
+      return result;
+    } finally {
+      control.close();
+    }
+  } finally {
+    way.leave(failed);
+  }
+}
+
+/** @param opened what it is sent from, when it is open already; closed at the end. */
 async function send(
   target: SendTarget,
   source: SendSource,
   options: SendFileOptions,
+  opened?: DataFile,
   begun?: BegunBody,
 ): Promise<SendFileResult> {
+  let own = opened;
   try {
-    const file = openSource(source);
-    try {
+    const way = approach(target);
+    /* Whatever is wrong shows later, when it is known whether anything was written behind it. */
+    return await inTurn(way, options, async (control) => {
+      own ??= openSource(source);
+      const file = own;
       const pieces = piecesOf(options.ranges, file.size());
       if (options.header?.length) pieces.unshift(options.header);
       if (options.trailer?.length) pieces.push(options.trailer);
-      return await sendPieces(target, file, pieces, options, begun);
-    } finally {
-      file.close();
-    }
+      return sendPieces(way, control, file, pieces, options, begun);
+    });
   } catch (error) {
     /* The target's owner need not have got it back: the rest will not come. */
     if (begun !== undefined && !begun.endpoint.closed) {
@@ -106,24 +102,28 @@ async function send(
       begun.endpoint.close();
     }
     throw error;
+  } finally {
+    own?.close();
   }
 }
 
-/** `sendPieces`, after the transfers to the same target that were asked for before. */
-export function sendOpened(
+/** Sends pieces of a file that the caller has open and closes. */
+export async function sendOpened(
   target: SendTarget,
   file: DataFile,
   pieces: readonly Piece[],
-  options: Omit<SendFileOptions, "ranges" | "header" | "trailer">,
+  options: PieceOptions,
 ): Promise<SendFileResult> {
-  return inTurn(target, () => sendPieces(target, file, pieces, options));
+  const way = approach(target);
+  return inTurn(way, options, (control) => sendPieces(way, control, file, pieces, options));
 }
 
 /**
  * Sends a file, or ranges of it, to a connection: without a copy through user space where the kernel can.
  *
- * Waits first until what was written to the target before has left; what is written to it meanwhile goes out behind the
- * file. Afterwards the target is usable as before: a response is still to be ended. A response whose headers are not
+ * What was written to the target before the call goes first, what is written to it after the call goes out behind the
+ * file, and so does `end`, whether or not the promise is awaited; not so for descriptors, which anybody can write to.
+ * Afterwards the target is usable as before: a response is still to be ended. A response whose headers are not
  * sent yet gets a `Content-Length`. Transfers to one target happen one after the other; all transfers of the process
  * take turns in one thread, and none blocks the event loop on a slow peer.
  *
@@ -145,15 +145,22 @@ export function sendFile(
     return Promise.reject(
       new InvalidArgumentError("the target is no socket, server response, connection or descriptor"),
     );
-  if (turnsOf(target).get(target) !== undefined) return inTurn(target, () => send(target, source, options));
+  if (isBusy(target)) return send(target, source, options);
+  let opened: DataFile | undefined;
   let begun: number | BegunBody | undefined;
   try {
-    begun = sendAtOnce(target, source, options);
+    if (typeof source === "string" || source instanceof URL) opened = openSource(source);
+  } catch {
+    return send(target, source, options);
+  }
+  try {
+    begun = sendAtOnce(target, opened ?? source, options);
   } catch (error) {
     /* When bytes went out the connection was gone before the rest could follow. */
+    opened?.close();
     return Promise.reject(error);
   }
-  if (typeof begun === "number") return answered({ sent: begun, method: "sendfile" }, begun);
-  const rest = begun;
-  return inTurn(target, () => send(target, source, options, rest));
+  if (typeof begun !== "number") return send(target, source, options, opened, begun);
+  opened?.close();
+  return answered({ sent: begun, method: "sendfile" }, begun);
 }

@@ -1,7 +1,10 @@
 import { SendfileUnavailableError } from "../errors.ts";
 import { transferError } from "../memory/endpoint.ts";
+import { approach } from "./approach.ts";
 import { Control } from "./control.ts";
-import { type OpenTarget, openTarget, type SendTarget } from "./target.ts";
+import { readingEndpoint } from "./place.ts";
+import type { Approach, OpenTarget, SendTarget } from "./target.ts";
+import { watchClose, whenConnected } from "./targets/stream-events.ts";
 
 /** Options of `splice`. */
 export interface SpliceOptions {
@@ -27,15 +30,26 @@ function takeBuffered(from: SendTarget): Uint8Array[] {
   return taken;
 }
 
+/** Waits for a socket that is still connecting. */
+async function connected(target: SendTarget, control: Control): Promise<void> {
+  if (typeof target !== "object" || !("on" in target)) return;
+  const unwatch = watchClose(target, control);
+  try {
+    await whenConnected(target, control);
+  } finally {
+    unwatch();
+  }
+}
+
 async function move(
-  from: OpenTarget,
+  from: Pick<OpenTarget, "endpoint" | "reason">,
   to: OpenTarget,
   buffered: readonly Uint8Array[],
   options: SpliceOptions,
 ): Promise<number> {
   if (from.endpoint === undefined) throw new SendfileUnavailableError(from.reason);
   if (to.endpoint === undefined) throw new SendfileUnavailableError(to.reason);
-  const control = new Control(options, Number.POSITIVE_INFINITY);
+  const control = new Control(options);
   try {
     let moved = 0;
     for (const bytes of buffered)
@@ -68,17 +82,28 @@ async function move(
  * @throws {SendfileUnavailableError} when one of the two is encrypted or has no descriptor.
  */
 export async function splice(from: SendTarget, to: SendTarget, options: SpliceOptions = {}): Promise<number> {
-  const control = new Control(options, 0);
-  const opened: OpenTarget[] = [];
+  const control = new Control(options);
   try {
-    const source = await openTarget(from, control, 0);
-    opened.push(source);
-    const target = await openTarget(to, control, 0);
-    opened.push(target);
-    return await move(source, target, takeBuffered(from), options);
+    const way = approach(to);
+    try {
+      await connected(from, control);
+      if (way.ahead !== undefined) await control.wait(way.ahead, false);
+      const source = readingEndpoint(from);
+      try {
+        const target = await way.open(control, 0);
+        try {
+          return await move(source, target, takeBuffered(from), options);
+        } finally {
+          target.release();
+        }
+      } finally {
+        source.endpoint?.close();
+      }
+    } finally {
+      way.leave();
+    }
   } finally {
     control.close();
-    for (const each of opened) each.release();
   }
 }
 
@@ -92,19 +117,22 @@ export async function proxy(
   right: SendTarget,
   options: Pick<SpliceOptions, "signal" | "timeout"> = {},
 ): Promise<{ readonly sent: number; readonly received: number }> {
-  const control = new Control(options, 0);
+  const control = new Control(options);
+  const ways: Approach[] = [];
   const opened: OpenTarget[] = [];
   try {
-    const one = await openTarget(left, control, 0);
-    opened.push(one);
-    const other = await openTarget(right, control, 0);
-    opened.push(other);
+    for (const side of [left, right]) ways.push(approach(side));
+    for (const way of ways) {
+      if (way.ahead !== undefined) await control.wait(way.ahead, false);
+      opened.push(await way.open(control, 0));
+    }
+    const [one, other] = opened as [OpenTarget, OpenTarget];
     const failed = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal;
     const each = { ...options, signal };
-    const ways = [move(one, other, takeBuffered(left), each), move(other, one, takeBuffered(right), each)];
-    for (const way of ways) way.catch((error: unknown) => failed.abort(error));
-    const [sent = 0, received = 0] = await Promise.all(ways);
+    const both = [move(one, other, takeBuffered(left), each), move(other, one, takeBuffered(right), each)];
+    for (const one of both) one.catch((error: unknown) => failed.abort(error));
+    const [sent = 0, received = 0] = await Promise.all(both);
     return { sent, received };
   } finally {
     control.close();
@@ -112,5 +140,6 @@ export async function proxy(
       each.release();
       each.destroy();
     }
+    for (const way of ways) way.leave();
   }
 }

@@ -87,6 +87,7 @@ export class Transfer {
   }
 
   async #stream(bytes: Uint8Array): Promise<void> {
+    this.#control.begun = true;
     await this.#target.write(bytes);
     this.#control.add(bytes.length);
   }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import fs from "node:fs";
 import type net from "node:net";
 import path from "node:path";
@@ -176,13 +177,25 @@ describe("sendFile, who may read and who listens", () => {
     assert.equal(result.stdout.trim(), `PERMISSION ${name}\n6`, result.stderr);
   });
 
-  it("a peer that half-closes ends a socket without allowHalfOpen: PeerClosedError", async () => {
+  it("a peer that half-closes gets what it was sent before; then a socket without allowHalfOpen has ended", async () => {
     const { near, far } = await pair();
-    const sending = sendFile(near, tempFile(pattern(30_000_000)));
-    const watched = assert.rejects(sending, PeerClosedError);
+    const large = pattern(30_000_000);
+    const sending = sendFile(near, tempFile(large));
+    near.resume();
+    const ended = once(near, "end");
+    far.end();
+    await ended;
+    const received = receive(far);
+    assert.equal((await sending).sent, large.length);
+    await assert.rejects(sendFile(near, open(content)), PeerClosedError);
+    assert.equal((await received).hash, hashOf(large));
+  });
+
+  it("a peer that half-closes and reads no more is a PeerClosedError", async () => {
+    const { near, far } = await pair();
+    const sending = sendFile(near, tempFile(pattern(30_000_000)), { timeout: 200 });
     near.resume();
     far.end();
-    await watched;
-    await assert.rejects(sendFile(near, open(content)), PeerClosedError);
+    await assert.rejects(sending, PeerClosedError);
   });
 });

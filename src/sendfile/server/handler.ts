@@ -164,7 +164,10 @@ export function createFileHandler(folder: string, options: FileHandlerOptions = 
       answer.file?.close();
       return new Response(null, { status: answer.status, headers: answer.headers });
     }
-    return new Response(bodyOf(answer, lengthOf(answer)), { status: answer.status, headers: answer.headers });
+    const body = bodyOf(answer, lengthOf(answer));
+    /* Bun would tell the name under which it opened the file. */
+    if (body instanceof Blob) answer.headers["Content-Disposition"] ??= "inline";
+    return new Response(body, { status: answer.status, headers: answer.headers });
   }
 
   return { node, fetch, close: () => root.close() };
