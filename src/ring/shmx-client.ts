@@ -198,10 +198,13 @@ export function readShmxReaders(words: Words, shape: ShmxShape, shift: number): 
     if (words.load32(at + R.used) === 0) continue;
     const low = BigInt(words.load32(at));
     const high = BigInt(words.load32(at + 4));
-    const ours = words.load32(at + R.mark) === SHMX_MARK;
+    const own = (BigInt(words.load32(at + R.own + 4)) << 32n) | BigInt(words.load32(at + R.own));
+    const id = (high << 32n) | low;
+    /* Marked before it is taken and until it is given back: a reader that dies between has no id in it. */
+    const ours = words.load32(at + R.mark) === SHMX_MARK && (id === own || id === 0n);
     out.push({
       slot: i,
-      reader: (high << 32n) | low,
+      reader: id,
       process: ours ? words.load32(at + R.process) : 0,
       delivery: "latest",
       seen: words.load64(at + R.seen),
@@ -316,15 +319,17 @@ export class ShmxClient<Sch extends Schema> extends RingClient<Sch> {
       const at = index * READER_BYTES;
       if (Atomics.load(shared.i32, (at + R.used) / 4) !== 0) continue;
       if (!segment.lock(lockOfReader(index))) continue;
+      this.#id = randomId();
+      Atomics.store(shared.mapping.view("u64", at + R.own, 1), 0, this.#id);
+      Atomics.store(shared.i32, (at + R.process) / 4, processId());
+      Atomics.store(shared.i32, (at + R.mark) / 4, SHMX_MARK);
       if (Atomics.compareExchange(shared.i32, (at + R.used) / 4, 0, 1) !== 0) {
+        Atomics.store(shared.i32, (at + R.mark) / 4, 0);
         segment.unlock(lockOfReader(index));
         continue;
       }
       this.#slot = index;
-      this.#id = randomId();
       Atomics.store(shared.mapping.view("u64", at, 1), 0, this.#id);
-      Atomics.store(shared.i32, (at + R.process) / 4, processId());
-      Atomics.store(shared.i32, (at + R.mark) / 4, SHMX_MARK);
       shared.store64(at + R.heartbeat, monotonic());
       this.#countReaders(1);
       this.#control = rings[index];
@@ -481,9 +486,9 @@ export class ShmxClient<Sch extends Schema> extends RingClient<Sch> {
     if (id === this.#id) {
       Atomics.store(shared.mapping.view("u64", at, 1), 0, 0n);
       shared.store64Two(at + R.heartbeat, 0, at + R.seen, 0);
+      Atomics.store(shared.i32, (at + R.used) / 4, 0);
       Atomics.store(shared.i32, (at + R.mark) / 4, 0);
       Atomics.store(shared.i32, (at + R.process) / 4, 0);
-      Atomics.store(shared.i32, (at + R.used) / 4, 0);
       this.#countReaders(-1);
     }
     this.#toWriter?.signal();
