@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import process from "node:process";
 import { Worker } from "node:worker_threads";
 import { describe, it } from "vitest";
@@ -10,6 +11,22 @@ import { exists, fixture, freshName, here, long, peer, plant, prefix, random, se
 const schema = { number: { type: "u32" }, words: { type: "u32", capacity: 1024 } } as const;
 const next = random(seed);
 const pick = (below: number): number => Math.floor(next() * below);
+/** What a killed writer was doing, as its segment tells. */
+function momentOf(name: string, wire: "native" | "shmx"): string {
+  const bytes = readFileSync(`/dev/shm/${name}`);
+  if (wire === "shmx") {
+    const [written, reserved] = [bytes.readUInt32LE(112), bytes.readUInt32LE(120)];
+    if (written === reserved) return "between frames";
+    return bytes.readBigUInt64LE(104) === BigInt(written) ? "writing a frame" : "publishing it";
+  }
+  const published = bytes.readBigUInt64LE(256);
+  const slots = BigInt(bytes.readUInt32LE(96));
+  const next = bytes.readBigUInt64LE(72) + (published % slots) * bytes.readBigUInt64LE(80);
+  const state = bytes.readBigUInt64LE(Number(next));
+  if (state === 2n * published + 1n) return "writing a frame";
+  return state === 2n * published + 2n ? "publishing it" : "between frames";
+}
+
 describe("rings under faults", () => {
   it("survive a segment that is truncated while open", () => {
     for (const wire of ["native", "shmx"] as const)
@@ -33,7 +50,8 @@ describe("rings under faults", () => {
   });
 
   it("let the others go on when a writer is killed at any moment", async () => {
-    const kills = long ? 100 : 4;
+    const kills = long ? 300 : 4;
+    const moments = new Map<string, number>();
     for (let i = 0; i < kills; i++) {
       const wire = i % 2 === 0 ? "native" : "shmx";
       const name = freshName("kill");
@@ -52,13 +70,16 @@ describe("rings under faults", () => {
       await writer.exit;
       assert.equal((ended as OutcoreError | undefined)?.code, "PEER_GONE", String(ended));
       client.close();
+      const moment = `${wire}: ${momentOf(name, wire)}`;
+      moments.set(moment, (moments.get(moment) ?? 0) + 1);
       assert.ok(collectRings(prefix).includes(name));
       assert.equal(exists(name), false);
     }
+    console.log([...moments].map(([moment, count]) => `${moment}: ${count}`).join("; "));
   });
 
   it("free the writer when a reliable reader is killed", async () => {
-    for (let i = 0; i < (long ? 50 : 2); i++) {
+    for (let i = 0; i < (long ? 100 : 2); i++) {
       const name = freshName("stall");
       const server = createRing(name, { schema, slots: 4, keepAlive: true });
       const reader = peer(here(), "stall", name);

@@ -78,6 +78,8 @@ export interface Peer {
   kill(): void;
   readonly exit: Promise<number | null>;
   write(line: string): void;
+  /** Ends its standard input. */
+  end(): void;
 }
 
 /** The command that runs a module in a runtime, and what its environment must have. */
@@ -133,5 +135,6 @@ export function start(words: readonly string[], env: Record<string, string> = {}
     kill: () => void child.kill("SIGKILL"),
     exit,
     write: (line) => void child.stdin.write(`${line}\n`),
+    end: () => void child.stdin.end(),
   };
 }
