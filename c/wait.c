@@ -166,10 +166,13 @@ static uint32_t generation;      /* bumped to make the thread look again */
 static int running;
 
 typedef struct owned {
-  struct owned *next;
+  struct owned *next; /* of the same thread */
+  struct owned *all_next, **all_link;
   int fd;      /* a descriptor to close, or -1 */
   int channel; /* a channel to close, or -1 */
 } owned;
+
+static owned *all_owned; /* of all threads, under the mutex */
 
 static void drop_channel(int channel) {
   for (size_t i = 0; i < count;) {
@@ -178,6 +181,22 @@ static void drop_channel(int channel) {
   }
   if (channel_fd[channel] > 0) close(channel_fd[channel] - 1);
   channel_fd[channel] = 0;
+}
+
+static void list_owned(owned *item) {
+  pthread_mutex_lock(&mutex);
+  item->all_next = all_owned;
+  item->all_link = &all_owned;
+  if (all_owned) all_owned->all_link = &item->all_next;
+  all_owned = item;
+  pthread_mutex_unlock(&mutex);
+}
+
+static void unlist_owned(owned *item) {
+  pthread_mutex_lock(&mutex);
+  *item->all_link = item->all_next;
+  if (item->all_next) item->all_next->all_link = item->all_link;
+  pthread_mutex_unlock(&mutex);
 }
 
 static void kick(void) {
@@ -189,6 +208,7 @@ static void end_thread(void *list) {
   owned *item = list;
   while (item) {
     owned *next = item->next;
+    unlist_owned(item);
     if (item->fd >= 0) {
       /* Mappings that the thread leaves hold the open file description, and with it the locks. */
       oc_lock(item->fd, OC_LOCK_NONE, 0, 0);
@@ -205,18 +225,27 @@ static void end_thread(void *list) {
   }
 }
 
-/* A fork has no waiter thread and must not write to the sockets of its parent. */
-static void after_fork(void) {
+static void before_fork(void) { pthread_mutex_lock(&mutex); }
+
+static void in_parent(void) { pthread_mutex_unlock(&mutex); }
+
+/* A fork has no waiter thread and must not write to the sockets of its parent. Nor may it keep the locks that tell who
+ * lives: closed here they stay the parent's, and end with it (mappings of segments do not come along, see Segment). */
+static void in_child(void) {
   pthread_mutex_init(&mutex, NULL);
   count = 0;
   running = 0;
   for (int i = 0; i < CHANNELS; i++)
     if (channel_fd[i] > 0) close(channel_fd[i] - 1), channel_fd[i] = 0;
+  for (owned *item = all_owned; item; item = item->all_next)
+    if (item->fd >= 0) close(item->fd);
+  all_owned = NULL;
+  pthread_setspecific(at_thread_end, NULL);
 }
 
 static void prepare(void) {
   pthread_key_create(&at_thread_end, end_thread);
-  pthread_atfork(NULL, NULL, after_fork);
+  pthread_atfork(before_fork, in_parent, in_child);
 }
 
 static int own(int fd, int channel) {
@@ -226,7 +255,10 @@ static int own(int fd, int channel) {
   item->fd = fd;
   item->channel = channel;
   item->next = pthread_getspecific(at_thread_end);
-  return -pthread_setspecific(at_thread_end, item);
+  int result = pthread_setspecific(at_thread_end, item);
+  if (result == 0) list_owned(item);
+  else free(item);
+  return -result;
 }
 
 static void disown(int fd, int channel) {
@@ -236,6 +268,7 @@ static void disown(int fd, int channel) {
   if (!*link) return;
   owned *found = *link;
   *link = found->next;
+  unlist_owned(found);
   free(found);
   pthread_setspecific(at_thread_end, first);
 }

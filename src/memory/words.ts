@@ -1,5 +1,6 @@
 import { native } from "../../ffi/load.ts";
 import type { Calls } from "../../ffi/symbols.ts";
+import { builtin } from "../builtins.ts";
 import { ClosedError, OutOfRangeError } from "../errors.ts";
 import type { Mapping } from "./mapping.ts";
 import { type PendingWait, waitForWord } from "./waiter.ts";
@@ -22,9 +23,11 @@ export class Words {
   #length: number;
   #calls: Calls;
   #plain: boolean;
+  #ordered: boolean;
 
   constructor(mapping: Mapping) {
     this.#plain = !native().atomicLoadsWrite;
+    this.#ordered = this.#plain && builtin("process").arch === "x64";
     this.mapping = mapping;
     this.#base = mapping.addressOf(0);
     this.#length = mapping.length;
@@ -47,6 +50,39 @@ export class Words {
   /** What stands there after everything that was read before. */
   load64(offset: number): number {
     return this.#calls.oc_load64(this.#at(offset, 8), 0);
+  }
+
+  /**
+   * Whether the 64-bit word is `value`, after everything that was read before. On x86-64 loads stay in their order, so
+   * that two halves that match in turn were that value together if it is never the same again; elsewhere C fences.
+   */
+  is64(offset: number, value: number): boolean {
+    if (!this.#ordered || offset > LONGEST - 8) return this.load64(offset) === value;
+    const index = offset >>> 2;
+    return (
+      Atomics.load(this.i32, index) === (value | 0) &&
+      Atomics.load(this.i32, index + 1) === (Math.floor(value / 2 ** 32) | 0)
+    );
+  }
+
+  /**
+   * As `store64`, for a word that nobody else writes. On x86-64 one 32-bit store where the upper half is right already:
+   * there stores stay in their order, and a call of a foreign function costs more in Node.
+   */
+  advance64(offset: number, value: number): void {
+    const index = offset >>> 2;
+    const high = Math.floor(value / 2 ** 32) | 0;
+    if (this.#ordered && offset <= LONGEST - 8 && Atomics.load(this.i32, index + 1) === high)
+      Atomics.store(this.i32, index, value | 0);
+    else this.store64(offset, value);
+  }
+
+  /** `advance64` of two words, in this order. */
+  advance64Two(first: number, firstValue: number, second: number, secondValue: number): void {
+    if (this.#ordered) {
+      this.advance64(first, firstValue);
+      this.advance64(second, secondValue);
+    } else this.store64Two(first, firstValue, second, secondValue);
   }
 
   /** Nothing written or read before passes the store, nothing after it comes earlier. */

@@ -1,4 +1,4 @@
-import { FrameTooLargeError, InvalidArgumentError, SchemaError } from "../errors.ts";
+import { FrameTooLargeError, InvalidArgumentError } from "../errors.ts";
 import type { Mapping } from "../memory/mapping.ts";
 import type { Segment } from "../memory/segment.ts";
 import type { PendingWait } from "../memory/waiter.ts";
@@ -11,10 +11,12 @@ import { randomId } from "./identity.ts";
 import { createOwned, SHMX_MARK } from "./lifetime.ts";
 import { lockOfReader } from "./native-layout.ts";
 import { forget, remember } from "./open-servers.ts";
-import { type FrameInput, roundUp, type Schema, type StreamOf, type StreamSpec, specsOf } from "./schema.ts";
+import { roundUp, type Schema, type StreamSpec, specsOf } from "./schema.ts";
 import { type Loan, type ReaderInfo, RingServer } from "./server.ts";
-import { readShmxReaders } from "./shmx-client.ts";
 import { encodeDirectory, F, H, MAGIC, R, READER_BYTES, type ShmxShape, SLOT_HEAD, shmxShape } from "./shmx-layout.ts";
+import { ShmxLoan } from "./shmx-loan.ts";
+import { readShmxReaders } from "./shmx-readers.ts";
+import { StreamTable } from "./stream-table.ts";
 
 export interface ShmxServerOptions<S extends Schema> {
   readonly schema: S;
@@ -35,8 +37,7 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
   #view: DataView;
   #shape: ShmxShape;
   #session: bigint;
-  #streams: StreamSpec[];
-  #byName = new Map<string, StreamSpec>();
+  #streams: StreamTable<StreamSpec>;
   #rings: ControlRing[] = [];
   /** Who was last seen in each slot: its messages may be read after it has left. */
   #lastIds: bigint[] = [];
@@ -46,8 +47,8 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
 
   constructor(name: string, options: ShmxServerOptions<Sch>) {
     super(name, options.keepAlive);
-    this.#streams = specsOf(options.schema);
-    const directory = encodeDirectory(this.#streams);
+    this.#streams = new StreamTable(specsOf(options.schema));
+    const directory = encodeDirectory(this.#streams.list);
     const { slots, staticBytes, frameBytes, controlBytes } = options;
     this.#shape = shmxShape(
       { slots, readers: options.readerSlots, staticBytes, frameBytes, controlBytes },
@@ -59,7 +60,6 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
     this.#words = new Words(this.#all);
     const bytes = this.#all.bytes(0, Math.min(this.#shape.total, 2 ** 30));
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    for (const stream of this.#streams) this.#byName.set(stream.name, stream);
     const { readers, readersAt, controlAt, controlStride } = this.#shape;
     if (controlStride > 0)
       for (let i = 0; i < readers; i++)
@@ -128,9 +128,7 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
 
   /** @internal */
   streamNamed(name: string): StreamSpec {
-    const stream = this.#byName.get(name);
-    if (stream === undefined) throw new SchemaError(`the ring has no stream "${name}"`);
-    return stream;
+    return this.#streams.named(name);
   }
 
   /** @internal Writes the head of a stream at `used` of the slot; returns where its data begin and the frame then ends. */
@@ -179,17 +177,6 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
     return frame;
   }
 
-  protected fill(loan: Loan<Sch>, values: FrameInput<Sch>): void {
-    for (const name in values) {
-      const value = values[name] as ArrayLike<number> | undefined;
-      if (value === undefined) continue;
-      const { components } = this.streamNamed(name);
-      if (value.length % components !== 0)
-        throw new SchemaError(`stream "${name}" has elements of ${components} numbers; ${value.length} were given`);
-      (loan.get(name, value.length / components) as unknown as Float64Array).set(value);
-    }
-  }
-
   poll(most = 256): ControlMessage[] {
     this.requireOpen();
     const ids = new Map(this.readers().map(({ slot, reader }) => [slot, reader]));
@@ -232,10 +219,8 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
 
   addStreams(schema: Schema): void {
     this.requireOpen();
-    const added = specsOf(schema, this.#streams.length + 1);
-    const all = [...this.#streams, ...added];
-    if (new Set(all.map(({ name }) => name)).size < all.length) throw new SchemaError("a stream of that name exists");
-    if (new Set(all.map(({ id }) => id)).size < all.length) throw new SchemaError("two streams have the same id");
+    const added = specsOf(schema, this.#streams.list.length + 1);
+    const grown = this.#streams.and(added);
     const bytes = encodeDirectory(added);
     const { directory, directoryBytes } = this.#shape;
     const used = this.#view.getUint32(H.directoryUsed, true);
@@ -246,13 +231,12 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
     Atomics.store(this.#words.i32, H.directoryUsed / 4, used + bytes.length);
     this.#view.setBigUint64(H.hash, this.#words.frameHash64(directory, used + bytes.length) ?? 0n, true);
     Atomics.add(this.#words.i32, H.generation / 4, 1);
-    this.#streams = all;
-    for (const stream of added) this.#byName.set(stream.name, stream);
+    this.#streams = grown;
     this.#toReaders?.signal();
   }
 
   streams(): readonly StreamSpec[] {
-    return this.#streams;
+    return this.#streams.list;
   }
 
   header(): RingHeader {
@@ -290,62 +274,5 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
     this.#toReaders?.signal();
     this.#segment.unlink();
     this.#segment.close();
-  }
-}
-
-/** A loan of wire "shmx": streams follow each other in the order in which they are asked for. */
-class ShmxLoan<Sch extends Schema> implements Loan<Sch> {
-  #server: ShmxServer<Sch> | undefined;
-  #sequence: number;
-  #used = 0;
-  #parts = new Map<string, { at: number; count: number }>();
-
-  constructor(server: ShmxServer<Sch>, sequence: number) {
-    this.#server = server;
-    this.#sequence = sequence;
-  }
-
-  #live(): ShmxServer<Sch> {
-    if (this.#server === undefined) throw new InvalidArgumentError("the frame was published or discarded already");
-    return this.#server;
-  }
-
-  get<K extends keyof Sch & string>(name: K, count?: number): StreamOf<Sch, K> {
-    const server = this.#live();
-    const stream = server.streamNamed(name);
-    const elements = count ?? stream.capacity;
-    const part = this.#parts.get(name);
-    if (part !== undefined) {
-      if (elements !== part.count)
-        throw new SchemaError(`stream "${name}" is in the frame with ${part.count} elements`);
-      return server.dataOf(stream, part.at, elements) as StreamOf<Sch, K>;
-    }
-    const { data, end } = server.append(this.#sequence, this.#used, stream, elements);
-    this.#used = end;
-    this.#parts.set(name, { at: data, count: elements });
-    return server.dataOf(stream, data, elements) as StreamOf<Sch, K>;
-  }
-
-  slice<K extends keyof Sch & string>(name: K, start: number, length: number): StreamOf<Sch, K> {
-    const server = this.#live();
-    const part = this.#parts.get(name);
-    const stream = server.streamNamed(name);
-    if (part === undefined || !(start >= 0 && length >= 0 && start + length <= part.count))
-      throw new InvalidArgumentError(`stream "${name}" does not have these elements in this frame`);
-    return server.dataOf(stream, part.at + start * stream.bytesPerElement, length) as StreamOf<Sch, K>;
-  }
-
-  count(name: keyof Sch & string, count: number): void {
-    this.get(name, count);
-  }
-
-  publish(time = 0): number {
-    const server = this.#live();
-    this.#server = undefined;
-    return server.publishSlot(this.#sequence, this.#used, this.#parts.size, time);
-  }
-
-  discard(): void {
-    this.#server = undefined;
   }
 }

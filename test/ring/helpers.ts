@@ -49,13 +49,13 @@ export function exists(name: string): boolean {
 }
 
 /** Compiles test/ring/fixtures/NAME.c into a folder of its own, which goes with the process. */
-export function program(name: string): string {
+export function program(name: string, ...more: string[]): string {
   const folder = mkdtempSync(path.join(tmpdir(), "outcore-ring-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
   const [command, ...flags] = findCompiler();
   const source = fileURLToPath(new URL(`fixtures/${name}.c`, import.meta.url));
   const out = path.join(folder, name);
-  const run = spawnSync(command, [...flags, "-O2", "-std=gnu11", "-Wall", "-Wextra", source, "-o", out], {
+  const run = spawnSync(command, [...flags, "-O2", "-std=gnu11", "-Wall", "-Wextra", ...more, source, "-o", out], {
     encoding: "utf8",
   });
   if (run.status !== 0) throw new Error(`${name}.c does not compile: ${run.stderr}`);
