@@ -8,6 +8,8 @@ export interface Target {
 export interface Figures {
   readonly ours: number;
   readonly peers: Readonly<Record<string, number>>;
+  /** 99th percentiles, where `ours` and `peers` are medians. */
+  readonly p99?: { readonly ours: number; readonly peers: Readonly<Record<string, number>> };
 }
 
 /** What a case is given; a plain object, because it travels to the process that runs the cases. */
@@ -26,6 +28,8 @@ export interface Case {
   readonly name: string;
   readonly unit: "ns" | "rate" | "MiB" | "us" | "count" | "s" | "bytes";
   readonly target?: Target | ((context: Context) => Target);
+  /** Further targets, shown below the case. */
+  readonly more?: readonly Target[];
   /** Runs in the runtime that is measured; undefined when this machine lacks what the case needs. */
   run(context: Context): Promise<Figures | undefined>;
 }
@@ -34,6 +38,8 @@ export interface Case {
 export interface Area {
   /** Peers in C, as `bench/peers/NAME.c`, built before the cases run. */
   readonly programs: readonly string[];
+  /** Peers in C that need a library: built with these flags where it is installed, else left out. */
+  readonly optional?: Readonly<Record<string, readonly string[]>>;
   /** Makes what all runtimes share, once per run, in Bun. */
   prepare(context: Context): Promise<Context["prepared"]>;
   readonly cases: readonly Case[];
@@ -44,4 +50,5 @@ export interface CaseResult extends Figures {
   readonly case: string;
   readonly unit: Case["unit"];
   readonly target?: Target;
+  readonly more?: readonly Target[];
 }

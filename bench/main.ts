@@ -48,12 +48,12 @@ function temporaryFolder(): string {
 }
 
 /** Compiles bench/peers/NAME.c into build/bench/. */
-function buildProgram(name: string): string {
+function buildProgram(name: string, libraries: readonly string[] = []): string {
   const program = path.join(BUILD, name);
   const [command, ...prefix] = findCompiler();
   const source = path.join(BENCH, "peers", `${name}.c`);
   const flags = ["-O2", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-pthread"];
-  const run = spawnSync(command, [...prefix, ...flags, source, "-o", program], {
+  const run = spawnSync(command, [...prefix, ...flags, source, "-o", program, ...libraries], {
     stdio: ["ignore", 2, 2],
   });
   if (run.status !== 0) throw new Error(`${command} could not build ${path.relative(ROOT, source)}`);
@@ -133,6 +133,13 @@ async function main(): Promise<number> {
   if (!process.env.OUTCORE_LIBRARY) compile(hostTarget(), { compiler: findCompiler() });
   say(header(runtimes, folder));
   const programs = Object.fromEntries(area.programs.map((name) => [name, buildProgram(name)]));
+  for (const [name, libraries] of Object.entries(area.optional ?? {})) {
+    try {
+      programs[name] = buildProgram(name, libraries);
+    } catch {
+      say([`${name} is left out: it needs ${libraries.join(" ")}`]);
+    }
+  }
   const bare: Context = { quick: values.quick, folder, programs, prepared: {} };
   const context: Context = { ...bare, prepared: await area.prepare(bare) };
   const contextFile = path.join(folder, "context.json");
@@ -147,8 +154,8 @@ async function main(): Promise<number> {
     const code = await runCases(runtime, [areaName, contextFile, ...wanted], (result) => {
       list.push(result);
       say(caseLines(result));
-      const { case: name, unit, ours, peers } = result;
-      const line = { area: areaName, case: name, runtime: runtime.name, unit, ours, peers };
+      const { case: name, unit, ours, peers, p99 } = result;
+      const line = { area: areaName, case: name, runtime: runtime.name, unit, ours, peers, ...(p99 && { p99 }) };
       if (values.json) console.log(JSON.stringify(line));
     });
     if (code !== 0) {

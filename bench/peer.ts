@@ -22,11 +22,17 @@ export class Peer {
 
   /** Has one round done and returns its cost. */
   async ask(...words: readonly (string | number)[]): Promise<number> {
+    const [cost = Number.NaN] = await this.askAll(...words);
+    return cost;
+  }
+
+  /** The same where the answer is several numbers. */
+  async askAll(...words: readonly (string | number)[]): Promise<number[]> {
     this.#child.stdin?.write(`${words.join(" ")}\n`);
     const { value, done } = await this.#lines.next();
-    const cost = Number(value);
-    if (done || !Number.isFinite(cost)) throw new Error(`${this.#name}: ${done ? "ended" : value}`);
-    return cost;
+    const costs = String(value).split(" ").map(Number);
+    if (done || !costs.every(Number.isFinite)) throw new Error(`${this.#name}: ${done ? "ended" : value}`);
+    return costs;
   }
 
   async end(): Promise<void> {

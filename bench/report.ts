@@ -22,10 +22,15 @@ export function caseLines(result: CaseResult): string[] {
   const verdict = target && judge(result, target);
   const mark = verdict ? `${verdict.met ? "met" : "MISSED"}  ${verdict.words}` : "";
   const lines = [`${result.case.padEnd(18)}${figure(ours).padStart(12)} ${result.unit.padEnd(6)}${mark}`.trimEnd()];
-  for (const [name, cost] of Object.entries(peers))
-    lines.push(
-      `  ${name.padEnd(16)}${figure(cost).padStart(12)} ${result.unit.padEnd(6)}ours is ${(ours / cost).toFixed(2)}x`,
-    );
+  const tail = (cost: number | undefined): string => (cost === undefined ? "" : `, p99 ${figure(cost)}`);
+  if (result.p99) lines[0] = `${lines[0]}${tail(result.p99.ours)}`;
+  for (const [name, cost] of Object.entries(peers)) {
+    const ratio = `ours is ${(ours / cost).toFixed(2)}x${tail(result.p99?.peers[name])}`;
+    const further = result.more?.find(({ peer }) => peer === name);
+    const judged = further && judge(result, further);
+    const words = judged ? `, ${judged.met ? "met" : "MISSED"} ${judged.words}` : "";
+    lines.push(`  ${name.padEnd(16)}${figure(cost).padStart(12)} ${result.unit.padEnd(6)}${ratio}${words}`);
+  }
   return lines;
 }
 

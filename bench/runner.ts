@@ -17,7 +17,8 @@ for (const each of area.cases) {
     if (figures === undefined) continue;
     const target = typeof each.target === "function" ? each.target(context) : each.target;
     const result: CaseResult = { case: each.name, unit: each.unit, ...figures, ...(target && { target }) };
-    process.stdout.write(`${JSON.stringify(result)}\n`);
+    const line = { ...result, ...(each.more && { more: each.more }) };
+    process.stdout.write(`${JSON.stringify(line)}\n`);
   } catch (error) {
     console.error(`${each.name}:`, error);
     process.exitCode = 1;

@@ -327,7 +327,8 @@ OC_API double oc_store64_two(double first, double first_value, double second, do
 OC_API double oc_fence(void);
 
 /* Waits until the 32-bit word at address is not `expected`: spins for `spin` ns, then sleeps up to `timeout` ns.
- * Returns 1 when it differs, 0 when the time is over. Other processes wake it with oc_wake. */
+ * Returns 1 when it differs, 0 when the time is over. Other processes wake it with oc_wake. A negative timeout is as
+ * long, and the word is looked at every millisecond: its writer wakes nobody. */
 OC_API double oc_wait_word(double address, double expected, double spin, double timeout);
 
 /* Wakes everybody who sleeps on the word, in every process. */
@@ -336,14 +337,16 @@ OC_API double oc_wake(double address, int32_t unused);
 /* 1 when another open file description holds an exclusive lock on byte `offset`, else 0. */
 OC_API double oc_lock_test(int32_t fd, double offset);
 
-/* Closes the descriptor when the calling thread ends (on 1), or no longer (on 0). For what a terminated Worker leaves. */
+/* Closes the descriptor when the calling thread ends (on 1), or no longer (on 0). For what a terminated Worker leaves.
+ * oc_close ends it too. A child by fork does not have the descriptor either way: it would keep its locks. */
 OC_API double oc_thread_descriptor(int32_t fd, int32_t on);
 
 /* The one waiter thread of the process sleeps on many words at once and tells the event loop of each JavaScript
  * thread through a socket. A channel is such a socket: out[0] is the descriptor to read, out[1] the channel. */
 OC_API double oc_waiter_open(int32_t *out, int32_t unused);
 
-/* Writes the 8 bytes of the double `token` to the channel once the word is not `expected` or `timeout` ns are over. */
+/* Writes the 8 bytes of the double `token` to the channel once the word is not `expected` or `timeout` ns are over;
+ * a negative timeout as for oc_wait_word. */
 OC_API double oc_waiter_add(int32_t channel, double address, double expected, double token, double timeout);
 
 /* Forgets a token: 1 when it had not been written yet. Afterwards the word is not touched any more. */
@@ -356,9 +359,10 @@ OC_API double oc_waiter_close(int32_t channel, int32_t unused);
 
 #define OC_HASH_BEST 0   /* the fastest of this processor */
 #define OC_HASH_SERIAL 1 /* byte by byte */
-#define OC_HASH_SLICED 2 /* bit planes in 64-bit words; NEON on arm64 */
+#define OC_HASH_SLICED 2 /* bit planes in 64-bit words */
 #define OC_HASH_AVX2 3
 #define OC_HASH_AVX512 4
+#define OC_HASH_NEON 5
 /* Part 0: both halves of the 64-bit hash xored; 1: its low half; 2: its high half. -ENOSYS without the kernel. */
 OC_API double oc_frame_hash(double address, double length, int32_t part, int32_t kernel);
 /* ---- sending files: c/..._sendfile.c -- */

@@ -1,4 +1,4 @@
-/* Words that processes share, the futex, and the waiter thread (Linux and macOS; what Windows has stands at the end). */
+/* Words that processes share, on all systems; the futex and the waiter thread of Linux and macOS. */
 #include "outcore.h"
 #include "internal.h"
 
@@ -98,7 +98,12 @@ static void sleep_on(void *address, uint32_t expected, uint64_t now, uint64_t de
 #endif
 }
 
+/* Nanoseconds between two looks at a word whose writer wakes nobody. */
+#define LOOK_AGAIN 1000000u
+
 double oc_wait_word(double address, double expected, double spin, double timeout) {
+  int polled = timeout < 0;
+  if (polled) timeout = -timeout;
   void *word = OC_POINTER(address);
   uint32_t value = (uint32_t)expected;
   if (word_at(word) != value) return 1;
@@ -117,7 +122,7 @@ double oc_wait_word(double address, double expected, double spin, double timeout
   while (word_at(word) == value) {
     now = now_ns();
     if (now >= deadline) return 0;
-    sleep_on(word, value, now, deadline);
+    sleep_on(word, value, now, polled && deadline - now > LOOK_AGAIN ? now + LOOK_AGAIN : deadline);
   }
   return 1;
 }
@@ -152,6 +157,7 @@ typedef struct {
   uint32_t *word;
   uint32_t expected;
   int32_t channel;
+  int32_t polled;
   double token;
   uint64_t deadline;
 } entry;
@@ -166,10 +172,13 @@ static uint32_t generation;      /* bumped to make the thread look again */
 static int running;
 
 typedef struct owned {
-  struct owned *next;
+  struct owned *next; /* of the same thread */
+  struct owned *all_next, **all_link;
   int fd;      /* a descriptor to close, or -1 */
   int channel; /* a channel to close, or -1 */
 } owned;
+
+static owned *all_owned; /* of all threads, under the mutex */
 
 static void drop_channel(int channel) {
   for (size_t i = 0; i < count;) {
@@ -178,6 +187,22 @@ static void drop_channel(int channel) {
   }
   if (channel_fd[channel] > 0) close(channel_fd[channel] - 1);
   channel_fd[channel] = 0;
+}
+
+static void list_owned(owned *item) {
+  pthread_mutex_lock(&mutex);
+  item->all_next = all_owned;
+  item->all_link = &all_owned;
+  if (all_owned) all_owned->all_link = &item->all_next;
+  all_owned = item;
+  pthread_mutex_unlock(&mutex);
+}
+
+static void unlist_owned(owned *item) {
+  pthread_mutex_lock(&mutex);
+  *item->all_link = item->all_next;
+  if (item->all_next) item->all_next->all_link = item->all_link;
+  pthread_mutex_unlock(&mutex);
 }
 
 static void kick(void) {
@@ -189,6 +214,7 @@ static void end_thread(void *list) {
   owned *item = list;
   while (item) {
     owned *next = item->next;
+    unlist_owned(item);
     if (item->fd >= 0) {
       /* Mappings that the thread leaves hold the open file description, and with it the locks. */
       oc_lock(item->fd, OC_LOCK_NONE, 0, 0);
@@ -205,18 +231,27 @@ static void end_thread(void *list) {
   }
 }
 
-/* A fork has no waiter thread and must not write to the sockets of its parent. */
-static void after_fork(void) {
+static void before_fork(void) { pthread_mutex_lock(&mutex); }
+
+static void in_parent(void) { pthread_mutex_unlock(&mutex); }
+
+/* A fork has no waiter thread and must not write to the sockets of its parent. Nor may it keep the locks that tell who
+ * lives: closed here they stay the parent's, and end with it (mappings of segments do not come along, see Segment). */
+static void in_child(void) {
   pthread_mutex_init(&mutex, NULL);
   count = 0;
   running = 0;
   for (int i = 0; i < CHANNELS; i++)
     if (channel_fd[i] > 0) close(channel_fd[i] - 1), channel_fd[i] = 0;
+  for (owned *item = all_owned; item; item = item->all_next)
+    if (item->fd >= 0) close(item->fd);
+  all_owned = NULL;
+  pthread_setspecific(at_thread_end, NULL);
 }
 
 static void prepare(void) {
   pthread_key_create(&at_thread_end, end_thread);
-  pthread_atfork(NULL, NULL, after_fork);
+  pthread_atfork(before_fork, in_parent, in_child);
 }
 
 static int own(int fd, int channel) {
@@ -226,7 +261,10 @@ static int own(int fd, int channel) {
   item->fd = fd;
   item->channel = channel;
   item->next = pthread_getspecific(at_thread_end);
-  return -pthread_setspecific(at_thread_end, item);
+  int result = pthread_setspecific(at_thread_end, item);
+  if (result == 0) list_owned(item);
+  else free(item);
+  return -result;
 }
 
 static void disown(int fd, int channel) {
@@ -236,8 +274,13 @@ static void disown(int fd, int channel) {
   if (!*link) return;
   owned *found = *link;
   *link = found->next;
+  unlist_owned(found);
   free(found);
   pthread_setspecific(at_thread_end, first);
+}
+
+void oc_disown_descriptor(int fd) {
+  if (__atomic_load_n(&all_owned, __ATOMIC_ACQUIRE)) disown(fd, -1);
 }
 
 double oc_thread_descriptor(int32_t fd, int32_t on) {
@@ -283,7 +326,7 @@ static void *wait_for_all(void *unused) {
           continue;
         }
         poll = 1; /* its socket is full */
-      } else if (words < MOST_WORDS) {
+      } else if (!item->polled && words < MOST_WORDS) {
 #if defined(__linux__)
         list[++words] = (waited){item->expected, (uint64_t)(uintptr_t)item->word, 2 /* 32 bits */, 0};
 #else
@@ -295,13 +338,13 @@ static void *wait_for_all(void *unused) {
       i++;
     }
     pthread_mutex_unlock(&mutex);
-    if (poll && deadline > now + 1000000) deadline = now + 1000000;
+    if (poll && deadline > now + LOOK_AGAIN) deadline = now + LOOK_AGAIN;
 #if defined(__linux__)
     list[0] = (waited){seen, (uint64_t)(uintptr_t)&generation, 2, 0};
     struct timespec until = time_of(deadline);
     struct timespec *limit = deadline == UINT64_MAX ? NULL : &until;
     if (words == 0 || !has_waitv) {
-      if (words > 0 && deadline > now + 1000000) deadline = now + 1000000;
+      if (words > 0 && deadline > now + LOOK_AGAIN) deadline = now + LOOK_AGAIN;
       if (deadline == UINT64_MAX) deadline = now + 3600000000000u;
       sleep_on(&generation, seen, now, deadline);
     } else if (syscall(SYS_futex_waitv, list, (unsigned)words + 1, 0, limit, CLOCK_MONOTONIC) < 0 && errno == ENOSYS)
@@ -365,8 +408,10 @@ double oc_waiter_open(int32_t *out, int32_t unused) {
 
 double oc_waiter_add(int32_t channel, double address, double expected, double token, double timeout) {
   if (channel < 0 || channel >= CHANNELS) return -EINVAL;
+  int polled = timeout < 0;
+  if (polled) timeout = -timeout;
   uint64_t deadline = timeout > 9e18 ? UINT64_MAX : now_ns() + (uint64_t)timeout;
-  entry item = {OC_POINTER(address), (uint32_t)expected, channel, token, deadline};
+  entry item = {OC_POINTER(address), (uint32_t)expected, channel, polled, token, deadline};
   pthread_mutex_lock(&mutex);
   int result = channel_fd[channel] > 0 ? 0 : -EBADF;
   if (result == 0 && count == room) {
@@ -403,62 +448,6 @@ double oc_waiter_close(int32_t channel, int32_t unused) {
   pthread_mutex_unlock(&mutex);
   kick();
   return 0;
-}
-
-#else /* Windows: written, compiled, never run. */
-
-#include <windows.h>
-
-/* WaitOnAddress ends at the process; between processes a word is watched by polling with growing pauses. */
-double oc_wait_word(double address, double expected, double spin, double timeout) {
-  volatile uint32_t *word = OC_POINTER(address);
-  uint32_t value = (uint32_t)expected;
-  LARGE_INTEGER rate, start, now;
-  QueryPerformanceFrequency(&rate);
-  QueryPerformanceCounter(&start);
-  for (;;) {
-    if (__atomic_load_n(word, __ATOMIC_SEQ_CST) != value) return 1;
-    QueryPerformanceCounter(&now);
-    double passed = (double)(now.QuadPart - start.QuadPart) * 1e9 / (double)rate.QuadPart;
-    if (passed >= timeout) return 0;
-    if (passed < spin) YieldProcessor();
-    else Sleep(passed < 5e6 ? 0 : 1);
-  }
-}
-
-double oc_wake(double address, int32_t unused) {
-  (void)address, (void)unused;
-  return 0;
-}
-
-double oc_lock_test(int32_t fd, double offset) {
-  (void)fd, (void)offset;
-  return -ENOSYS;
-}
-
-double oc_thread_descriptor(int32_t fd, int32_t on) {
-  (void)fd, (void)on;
-  return -ENOSYS;
-}
-
-double oc_waiter_open(int32_t *out, int32_t unused) {
-  (void)out, (void)unused;
-  return -ENOSYS;
-}
-
-double oc_waiter_add(int32_t channel, double address, double expected, double token, double timeout) {
-  (void)channel, (void)address, (void)expected, (void)token, (void)timeout;
-  return -ENOSYS;
-}
-
-double oc_waiter_cancel(int32_t channel, double token) {
-  (void)channel, (void)token;
-  return -ENOSYS;
-}
-
-double oc_waiter_close(int32_t channel, int32_t unused) {
-  (void)channel, (void)unused;
-  return -ENOSYS;
 }
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * Peers of the ring bench. Each command on standard input is MODE BYTES COUNT and is answered by the median nanoseconds:
+ * Peers of the ring bench. Each command on standard input is MODE BYTES COUNT and is answered by the median and the 99th
+ * percentile in nanoseconds:
  *
  *   memcpy      one copy of BYTES, into each of four buffers in turn, as a ring does
  *   byteserial  one way through a segment with the SHMX protocol and its byte-serial checksum on both sides, between two
@@ -51,9 +52,12 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static double tail; /* 99th percentile of the values that `median` saw last */
+
 static double median(double *values, int count)
 {
 	qsort(values, (size_t)count, sizeof *values, by_value);
+	tail = values[(int)((double)(count - 1) * 0.99)];
 	return values[count / 2];
 }
 
@@ -206,7 +210,7 @@ int main(void)
 			cost = serial((size_t)bytes, (int)count);
 		else if (strcmp(mode, "socket") == 0)
 			cost = through_socket((size_t)bytes, (int)count);
-		printf("%.1f\n", cost);
+		printf("%.1f %.1f\n", cost, tail);
 	}
 	return 0;
 }

@@ -252,6 +252,16 @@ export class Mapping implements Disposable, Lessor {
   }
 
   /**
+   * Two loads and no call when nobody wrote.
+   *
+   * @internal
+   * @throws {ReadOnlyError} when somebody wrote to a view of a mapping that is for reading; the write is taken back.
+   */
+  checkStrays(): void {
+    this.#mapped.checkStrays();
+  }
+
+  /**
    * @internal
    * @throws {TruncatedError | MappedIoError} when bytes that were seen had been lost and no call has told so yet.
    */

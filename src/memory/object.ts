@@ -13,7 +13,7 @@ export const OBJECT_FOLDER = "/dev/shm";
 function checkName(name: string): void {
   if (typeof name !== "string" || name === "" || name === "." || name === ".." || /[/\0]/.test(name))
     throw new InvalidArgumentError(`"${name}" cannot name a shared memory object: no slash, no NUL, not empty`);
-  if (new TextEncoder().encode(name).length > 250) throw new InvalidArgumentError("the name is longer than 250 bytes");
+  if (new TextEncoder().encode(name).length > 255) throw new InvalidArgumentError("the name is longer than 255 bytes");
 }
 
 function requirePermission(name: string, access: "read" | "write"): string {

@@ -113,6 +113,8 @@ export class Segment {
   /** Maps a part; it is closed with the segment. */
   map(access: Access, offset: number, length: number): Mapping {
     const mapping = new Mapping(this.#file, false, this.path, { access, offset, length, quiet: true });
+    /* A mapping that a child by fork had would keep the file, and with it the locks. */
+    mapping.advise("dontfork");
     this.#mappings.push(mapping);
     return mapping;
   }
@@ -132,7 +134,6 @@ export class Segment {
       }
     }
     this.#mappings = [];
-    native().calls.oc_thread_descriptor(this.#file.fd, 0);
     this.#file.close();
   }
 }

@@ -1,6 +1,7 @@
 import { native } from "../../ffi/load.ts";
 import type { Watch } from "../../ffi/native.ts";
-import { check } from "./check.ts";
+import { check, errnoName } from "./check.ts";
+import { waitByTimer } from "./timed-wait.ts";
 
 /** A wait that has begun. */
 export interface PendingWait {
@@ -21,9 +22,7 @@ class Channel {
   #next = 1;
   #part: Uint8Array = new Uint8Array(0);
 
-  constructor() {
-    const out = new Int32Array(2);
-    check(native().calls.oc_waiter_open(out, 0), "open", "the waiter");
+  constructor(out: Int32Array) {
     this.#number = out[1] ?? 0;
     this.#watch = native().watch(out[0] ?? -1, (bytes) => this.#arrived(bytes));
   }
@@ -49,14 +48,14 @@ class Channel {
     wait.resolve(woken);
   }
 
-  wait(address: number, expected: number, timeout: number, keepAlive: boolean): PendingWait {
+  wait(address: number, expected: number, timeout: number, keepAlive: boolean, polled: boolean): PendingWait {
     const token = this.#next++;
     const { calls } = native();
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#settle.set(token, { resolve, held: keepAlive });
     if (keepAlive && this.#held++ === 0) this.#watch.ref();
     const ns = timeout === Number.POSITIVE_INFINITY ? 1e19 : Math.max(0, timeout * 1e6);
-    const result = calls.oc_waiter_add(this.#number, address, expected >>> 0, token, ns);
+    const result = calls.oc_waiter_add(this.#number, address, expected >>> 0, token, polled ? -ns : ns);
     if (result < 0) {
       this.#end(token, false);
       check(result, "wait for", "a word");
@@ -72,13 +71,30 @@ class Channel {
   }
 }
 
-let channel: Channel | undefined;
+/** undefined: not asked for yet; null: this system has none. */
+let channel: Channel | null | undefined;
+
+function openChannel(): Channel | null {
+  const out = new Int32Array(2);
+  const result = native().calls.oc_waiter_open(out, 0);
+  if (result < 0 && errnoName(-result) === "ENOSYS") return null;
+  check(result, "open", "the waiter");
+  return new Channel(out);
+}
 
 /**
  * Waits on the process's one waiter thread until the 32-bit word at `address` is not `expected`, at most `timeout` ms.
- * The event loop stays free; the process is kept alive only with `keepAlive`.
+ * The event loop stays free; the process is kept alive only with `keepAlive`. With `polled` the thread looks every
+ * millisecond, for a word whose writer wakes nobody.
  */
-export function waitForWord(address: number, expected: number, timeout: number, keepAlive: boolean): PendingWait {
-  channel ??= new Channel();
-  return channel.wait(address, expected, timeout, keepAlive);
+export function waitForWord(
+  address: number,
+  expected: number,
+  timeout: number,
+  keepAlive: boolean,
+  polled = false,
+): PendingWait {
+  if (channel === undefined) channel = openChannel();
+  if (channel === null) return waitByTimer(address, expected, timeout, keepAlive);
+  return channel.wait(address, expected, timeout, keepAlive, polled);
 }

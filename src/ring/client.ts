@@ -1,8 +1,9 @@
 import { ClosedError, PeerGoneError, TimedOutError } from "../errors.ts";
-import type { PendingWait } from "../memory/waiter.ts";
 import type { ControlMessage } from "./control.ts";
 import type { Frame } from "./frame.ts";
+import { PendingWaits } from "./pending-waits.ts";
 import type { Schema, StreamSpec } from "./schema.ts";
+import type { Sleeper } from "./sleeper.ts";
 
 /**
  * Why there is no frame: nothing was published yet; the newest was seen already; the writer overwrote each before it
@@ -60,6 +61,25 @@ export interface RingHeader {
 /** How long a sleeper sleeps before it looks whether the owner lives, in ms. */
 const SLICE = 250;
 
+/** What reader and inspector see of a ring of either wire. */
+export interface RingView {
+  /** Name of the ring. */
+  readonly name: string;
+  /** What it lies in. */
+  readonly segment: { readonly closed: boolean };
+  /** Its streams, as of the last `refresh`. */
+  readonly streams: readonly StreamSpec[];
+  /** Reads the streams when they have changed; true when they had. */
+  refresh(): boolean;
+  /** What its header says. */
+  header(): RingHeader;
+  /**
+   * Takes back what somebody wrote to the views, so that they show the writer's memory again.
+   * @throws {ReadOnlyError} when there was something.
+   */
+  checkStrays(): void;
+}
+
 /** A reader of a ring. Made by `openRing`. */
 export abstract class RingClient<S extends Schema = Schema> implements Disposable {
   /** Name of the ring, without a slash. */
@@ -72,49 +92,76 @@ export abstract class RingClient<S extends Schema = Schema> implements Disposabl
   drops = 0;
   /** Frames taken. */
   taken = 0;
+  #view: RingView;
   #keepAlive: boolean;
-  #pending = new Set<PendingWait>();
+  #waits = new PendingWaits();
 
   /** @internal Use `openRing`. */
-  constructor(name: string, delivery: Delivery, keepAlive: boolean) {
-    this.name = name;
+  constructor(view: RingView, delivery: Delivery, keepAlive: boolean) {
+    this.name = view.name;
     this.delivery = delivery;
+    this.#view = view;
     this.#keepAlive = keepAlive;
   }
 
   /** Whether this reader has left. */
-  abstract get closed(): boolean;
-  /** This reader's number, 0n when it only observes. */
-  abstract get reader(): bigint;
+  get closed(): boolean {
+    return this.#view.segment.closed;
+  }
+
+  /** The ring's streams. */
+  streams(): readonly StreamSpec[] {
+    return this.#view.streams;
+  }
+
+  /** Reads the schema again when it has grown; true when it had. */
+  refresh(): boolean {
+    this.requireOpen();
+    return this.#view.refresh();
+  }
+
+  /** What the header says now. */
+  header(): RingHeader {
+    this.requireOpen();
+    return this.#view.header();
+  }
+
   /**
    * The next frame that this reader has not seen, verified, or undefined: then `absence` tells why. Never waits.
    * @throws {RingFormatError | TruncatedError} when the segment is damaged.
+   * @throws {ReadOnlyError} when somebody wrote to a view of a frame; the write has been taken back.
    */
-  abstract take(): Frame<S> | undefined;
-  /** The newest frame, seen or not, verified, or undefined: then `absence` tells why. */
-  abstract latest(): Frame<S> | undefined;
-  /** The ring's streams. */
-  abstract streams(): readonly StreamSpec[];
-  /** Reads the schema again when it has grown; true when it had. */
-  abstract refresh(): boolean;
-  /** What the header says now. */
-  abstract header(): RingHeader;
+  take(): Frame<S> | undefined {
+    this.requireOpen();
+    this.#view.checkStrays();
+    return this.takeNext();
+  }
+
+  /** The newest frame, seen or not, verified, or undefined: then `absence` tells why. Throws as `take`. */
+  latest(): Frame<S> | undefined {
+    this.requireOpen();
+    this.#view.checkStrays();
+    return this.takeNewest();
+  }
+
+  /** This reader's number, 0n when it only observes. */
+  abstract get reader(): bigint;
   /** Sends the server a message. @throws {ControlFullError} when its ring is full. */
   abstract send(type: number, body?: Uint8Array): void;
   /** Tells the server that this reader lives. Frames and messages do it too. */
   abstract heartbeat(): void;
+  /** @internal */
+  protected abstract takeNext(): Frame<S> | undefined;
+  /** @internal */
+  protected abstract takeNewest(): Frame<S> | undefined;
   /** @internal Sends a request; returns its number. */
   protected abstract sendRequest(type: number, body: Uint8Array): number;
   /** An answer that has come, taken out. */
   protected abstract answer(request: number): ControlMessage | undefined;
-  /** @internal Spins until something is published. */
-  protected abstract spin(ns: number): void;
-  /** Says that it will sleep; returns what `sleepSync` and `sleep` need. */
-  protected abstract prepare(): number;
-  /** @internal Sleeps with the thread blocked. */
-  protected abstract sleepSync(value: number, ns: number): void;
-  /** @internal Sleeps with the event loop free. */
-  protected abstract sleep(value: number, ms: number, keepAlive: boolean): PendingWait;
+  /** @internal How it waits. */
+  protected abstract get sleeper(): Sleeper;
+  /** @internal What the word that publications change was for the last frame taken. */
+  protected abstract get seen(): number;
   /** Looks whether the owner has closed the ring or is dead, and sets `absence`. */
   protected abstract ended(): boolean;
   /** @internal Gives everything back. */
@@ -151,7 +198,7 @@ export abstract class RingClient<S extends Schema = Schema> implements Disposabl
     const { timeout = Number.POSITIVE_INFINITY, spin = 50 } = options;
     const deadline = timeout === Number.POSITIVE_INFINITY ? timeout : performance.now() + timeout;
     for (let spun = 0; spun < spin; spun += SLICE * 1000) {
-      this.spin(Math.min(spin - spun, SLICE * 1000, timeout * 1000) * 1000);
+      this.sleeper.spin(this.seen, Math.min(spin - spun, SLICE * 1000, timeout * 1000) * 1000);
       const frame = this.take();
       if (frame !== undefined) return frame;
       if (performance.now() >= deadline) return undefined;
@@ -160,45 +207,42 @@ export abstract class RingClient<S extends Schema = Schema> implements Disposabl
       if (over) return last;
     }
     for (let looked = false; ; looked = true) {
-      const value = this.prepare();
+      const value = this.sleeper.prepare();
       const frame = this.take();
       if (frame !== undefined) return frame;
       const { over, last } = looked ? this.#atEnd(() => this.take()) : { over: false, last: undefined };
       if (over) return last;
       const left = deadline - performance.now();
       if (left <= 0) return undefined;
-      this.sleepSync(value, Math.min(left, SLICE) * 1e6);
+      this.heartbeat();
+      this.sleeper.sleepSync(value, this.seen, Math.min(left, SLICE) * 1e6);
     }
-  }
-
-  async #sleepOnce(value: number, deadline: number, options: WaitOptions): Promise<void> {
-    const left = Math.min(deadline - performance.now(), SLICE);
-    if (left <= 0) return;
-    const wait = this.sleep(value, left, options.keepAlive ?? this.#keepAlive);
-    const abort = () => wait.cancel();
-    options.signal?.addEventListener("abort", abort, { once: true });
-    this.#pending.add(wait);
-    await wait.done;
-    this.#pending.delete(wait);
-    options.signal?.removeEventListener("abort", abort);
-    options.signal?.throwIfAborted();
-    this.requireOpen();
   }
 
   /** Waits, with the event loop free, until `found` finds something. Undefined when the time or the ring is over. */
   async #until<T>(found: () => T | undefined, options: WaitOptions): Promise<T | undefined> {
-    options.signal?.throwIfAborted();
-    const deadline = performance.now() + (options.timeout ?? Number.POSITIVE_INFINITY);
+    const { signal, timeout = Number.POSITIVE_INFINITY, keepAlive = this.#keepAlive } = options;
+    signal?.throwIfAborted();
+    this.requireOpen();
+    const first = found();
+    if (first !== undefined) return first;
+    const deadline = performance.now() + timeout;
     for (;;) {
-      this.requireOpen();
-      const first = found();
-      if (first !== undefined) return first;
-      const value = this.prepare();
+      const value = this.sleeper.prepare();
       const second = found();
       if (second !== undefined) return second;
       const { over, last } = this.#atEnd(found);
-      if (over || performance.now() >= deadline) return last;
-      await this.#sleepOnce(value, deadline, options);
+      const left = Math.min(deadline - performance.now(), SLICE);
+      if (over || left <= 0) return last;
+      this.heartbeat();
+      const wait = this.sleeper.sleep(value, this.seen, left, keepAlive);
+      const finish = this.#waits.begin(wait, signal);
+      /* From here to the caller it is short: this is the way of a frame that wakes an idle reader. */
+      await wait.done;
+      finish();
+      this.requireOpen();
+      const woken = found();
+      if (woken !== undefined) return woken;
     }
   }
 
@@ -256,8 +300,7 @@ export abstract class RingClient<S extends Schema = Schema> implements Disposabl
   /** Leaves the ring. Views of its frames have length 0 from now on; waits end. May be called twice. */
   close(): void {
     if (this.closed) return;
-    for (const wait of this.#pending) wait.cancel();
-    this.#pending.clear();
+    this.#waits.cancel();
     this.detach();
   }
 

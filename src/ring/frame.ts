@@ -47,7 +47,10 @@ export abstract class Frame<S extends Schema = Schema> {
   /** @internal Where a stream lies, or undefined when the frame does not have it. */
   abstract part(name: string): FramePart | undefined;
 
-  /** Whether the writer has not begun to overwrite it. */
+  /**
+   * Whether the writer has not begun to overwrite it.
+   * @throws {ReadOnlyError} when somebody wrote to a view of a frame; the write has been taken back.
+   */
   abstract get valid(): boolean;
 
   /** Names of the streams in this frame. */

@@ -4,11 +4,11 @@ import type { RingHeader } from "./client.ts";
 import type { ControlMessage } from "./control.ts";
 import type { Frame } from "./frame.ts";
 import { kindOf, ownerDead, removeDead } from "./lifetime.ts";
-import { NativeView } from "./native-client.ts";
 import { READER_BYTES as NATIVE_READER, S } from "./native-layout.ts";
+import { NativeView } from "./native-view.ts";
 import type { Schema, StreamSpec } from "./schema.ts";
 import type { ReaderInfo } from "./server.ts";
-import { ShmxView } from "./shmx-client.ts";
+import { ShmxView } from "./shmx-view.ts";
 
 /** A part of the segment. */
 export interface RingRegion {

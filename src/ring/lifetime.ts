@@ -1,4 +1,4 @@
-import { NameInUseError, NotFoundError, PermissionError } from "../errors.ts";
+import { LimitError, NameInUseError, NotFoundError, OutcoreError, PermissionError } from "../errors.ts";
 import { Segment } from "../memory/segment.ts";
 
 /** Word in the header of a "shmx" segment, where SHMX has padding, that says outcore made it. */
@@ -36,7 +36,8 @@ export function removeDead(name: string): boolean {
     segment = Segment.open(name, true);
   } catch (error) {
     if (error instanceof NotFoundError) return true;
-    if (error instanceof PermissionError) return false;
+    /* Not ours to look at, or no file at all. */
+    if (error instanceof OutcoreError && !(error instanceof LimitError)) return false;
     throw error;
   }
   try {
@@ -45,6 +46,10 @@ export function removeDead(name: string): boolean {
     if (!segment.lock(OWNER_LOCK)) return false;
     segment.unlink();
     return true;
+  } catch (error) {
+    /* The ring of another user, whose folder lets only its owner remove it. */
+    if (error instanceof PermissionError) return false;
+    throw error;
   } finally {
     segment.close();
   }

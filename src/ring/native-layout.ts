@@ -207,6 +207,22 @@ export interface NativeStream extends StreamSpec {
   readonly offset: number;
 }
 
+/** Gives streams their places in the payload, one behind the other from `start` on. */
+export function place(specs: readonly StreamSpec[], start: number, firstIndex: number): NativeStream[] {
+  let offset = start;
+  return specs.map((spec, i) => {
+    const stream = { ...spec, index: firstIndex + i, offset };
+    offset += roundUp(spec.capacity * spec.bytesPerElement, 64);
+    return stream;
+  });
+}
+
+/** Bytes of payload that streams take. */
+export function endOf(streams: readonly NativeStream[]): number {
+  const last = streams[streams.length - 1];
+  return last === undefined ? 0 : last.offset + roundUp(last.capacity * last.bytesPerElement, 64);
+}
+
 const encoder = new TextEncoder();
 
 /** Bytes that the entry of a stream takes in the directory. */

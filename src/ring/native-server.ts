@@ -10,8 +10,10 @@ import { EventCount } from "./eventcount.ts";
 import { viewStream } from "./frame.ts";
 import { randomId } from "./identity.ts";
 import { createOwned } from "./lifetime.ts";
+import { frameChecksum } from "./native-checksum.ts";
 import {
   ABSENT,
+  endOf,
   entryBytes,
   F,
   FLAG_CHECKSUM,
@@ -21,6 +23,7 @@ import {
   type NativeShape,
   type NativeStream,
   nativeShape,
+  place,
   R,
   READER_BYTES,
   S,
@@ -28,9 +31,14 @@ import {
   writeEntry,
   writeShape,
 } from "./native-layout.ts";
+import { NativeLoan, type WriterSlot } from "./native-loan.ts";
+import { readReaders } from "./native-readers.ts";
 import { forget, remember } from "./open-servers.ts";
-import { type FrameInput, roundUp, type Schema, type StreamOf, type StreamSpec, specsOf } from "./schema.ts";
+import { type Schema, type StreamSpec, specsOf } from "./schema.ts";
 import { type BeginOptions, type Loan, type ReaderInfo, RingServer } from "./server.ts";
+import { StreamTable } from "./stream-table.ts";
+
+const WORD = 2 ** 32;
 
 export interface NativeServerOptions<S extends Schema> {
   readonly schema: S;
@@ -47,42 +55,16 @@ export interface NativeServerOptions<S extends Schema> {
   readonly keepAlive: boolean;
 }
 
-const deliveries = ["latest", "queue", "reliable"] as const;
-const TAIL_LIMIT = 2 ** 32;
-
-function place(specs: readonly StreamSpec[], start: number, firstIndex: number): NativeStream[] {
-  let offset = start;
-  return specs.map((spec, i) => {
-    const stream = { ...spec, index: firstIndex + i, offset };
-    offset += roundUp(spec.capacity * spec.bytesPerElement, 64);
-    return stream;
-  });
-}
-
-function endOf(streams: readonly NativeStream[]): number {
-  const last = streams[streams.length - 1];
-  return last === undefined ? 0 : last.offset + roundUp(last.capacity * last.bytesPerElement, 64);
-}
-
-/** A slot as the writer keeps it: its views are made once. */
-interface Slot {
-  readonly base: number;
-  readonly counts: Uint32Array;
-  readonly times: Float64Array;
-  readonly views: (StreamArray | undefined)[];
-}
-
 /** Writer and owner of a ring of wire "native". */
 export class NativeServer<Sch extends Schema> extends RingServer<Sch> {
   #segment: Segment;
   #all: Mapping;
-  #head: Words;
+  #words: Words;
   #shared: Words;
   #shape: NativeShape;
   #session: bigint;
-  #streams: NativeStream[];
-  #byName = new Map<string, NativeStream>();
-  #slots: (Slot | undefined)[] = [];
+  #streams: StreamTable<NativeStream>;
+  #slots: (WriterSlot | undefined)[] = [];
   #published = 0;
   /** Highest frame that no reliable reader forbids, as of the last look at the readers. */
   #limit = 0;
@@ -98,8 +80,8 @@ export class NativeServer<Sch extends Schema> extends RingServer<Sch> {
   constructor(name: string, options: NativeServerOptions<Sch>) {
     super(name, options.keepAlive);
     const specs = specsOf(options.schema);
-    this.#streams = place(specs, 0, 0);
-    const needed = endOf(this.#streams);
+    this.#streams = new StreamTable(place(specs, 0, 0));
+    const needed = endOf(this.#streams.list);
     const payloadBytes = options.frameBytes ?? needed;
     if (payloadBytes < needed) throw new FrameTooLargeError("the schema", needed, payloadBytes);
     const mostStreams = options.mostStreams ?? Math.max(8, specs.length);
@@ -119,11 +101,10 @@ export class NativeServer<Sch extends Schema> extends RingServer<Sch> {
     this.#session = randomId();
     this.#segment = createOwned(name, this.#shape.total, options.mode, (segment) => this.#fillSegment(segment));
     this.#all = this.#segment.map("write", 0, this.#shape.total);
-    this.#head = new Words(this.#segment.map("write", 0, this.#shape.shared));
+    this.#words = new Words(this.#all);
     this.#shared = new Words(this.#segment.map("write", this.#shape.shared, this.#shape.sharedBytes));
     this.#toReaders = new EventCount(this.#shared, S.toReaders);
     this.#toWriter = new EventCount(this.#shared, S.toWriter);
-    for (const stream of this.#streams) this.#byName.set(stream.name, stream);
     const { readers, requestBytes, replyBytes } = this.#shape;
     for (let i = 0; i < readers; i++) {
       const at = S.readers + readers * READER_BYTES + i * (requestBytes + replyBytes);
@@ -140,14 +121,14 @@ export class NativeServer<Sch extends Schema> extends RingServer<Sch> {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     writeShape(view, this.#shape);
     let used = 0;
-    for (const stream of this.#streams) {
+    for (const stream of this.#streams.list) {
       if (used + entryBytes(stream) > directoryBytes)
         throw new FrameTooLargeError("the directory", used, directoryBytes);
       used += writeEntry(view, directory + used, stream);
     }
     view.setUint32(H.generation, 1, true);
     view.setUint32(H.directoryUsed, used, true);
-    view.setUint32(H.streams, this.#streams.length, true);
+    view.setUint32(H.streams, this.#streams.list.length, true);
     view.setBigUint64(H.session, this.#session, true);
     view.setUint32(H.ownerProcess, processId(), true);
     view.setBigUint64(H.created, BigInt(Math.floor(monotonic())), true);
@@ -163,12 +144,12 @@ export class NativeServer<Sch extends Schema> extends RingServer<Sch> {
     return this.#published;
   }
 
-  #slotOf(frame: number): Slot {
+  #slotOf(frame: number): WriterSlot {
     const index = (frame - 1) % this.#shape.slots;
     const known = this.#slots[index];
     if (known !== undefined) return known;
     const base = this.#shape.slotsAt + index * this.#shape.slotStride;
-    const slot: Slot = {
+    const slot: WriterSlot = {
       base,
       counts: this.#all.view("u32", base + F.counts, this.#shape.mostStreams * 2),
       times: this.#all.view("f64", base, F.counts / 8),
@@ -210,17 +191,10 @@ export class NativeServer<Sch extends Schema> extends RingServer<Sch> {
     const frame = this.#published + 1;
     if (!this.#mayBegin(frame)) this.#block(frame, options?.timeout ?? 0);
     const slot = this.#slotOf(frame);
-    this.#words().store64(slot.base + F.state, 2 * frame - 1);
-    slot.counts.fill(ABSENT, 0, this.#streams.length * 2);
+    this.#words.advance64(slot.base + F.state, 2 * frame - 1);
+    slot.counts.fill(ABSENT, 0, this.#streams.list.length * 2);
     this.#loaned = true;
     return new NativeLoan<Sch>(this, slot, frame);
-  }
-
-  #slotWords: Words | undefined;
-
-  #words(): Words {
-    this.#slotWords ??= new Words(this.#all);
-    return this.#slotWords;
   }
 
   #block(frame: number, timeout: number): void {
@@ -238,23 +212,21 @@ export class NativeServer<Sch extends Schema> extends RingServer<Sch> {
 
   /** @internal */
   streamNamed(name: string): NativeStream {
-    const stream = this.#byName.get(name);
-    if (stream === undefined) throw new SchemaError(`the ring has no stream "${name}"`);
-    return stream;
+    return this.#streams.named(name);
   }
 
   /** @internal */
-  setCount(slot: Slot, stream: NativeStream, count: number): void {
+  setCount(slot: WriterSlot, stream: NativeStream, count: number): void {
     if (!(count >= 0 && count <= stream.capacity) || !Number.isInteger(count)) {
       const { bytesPerElement, capacity } = stream;
       throw new FrameTooLargeError(`stream "${stream.name}"`, count * bytesPerElement, capacity * bytesPerElement);
     }
-    slot.counts[stream.index * 2] = count % TAIL_LIMIT;
-    slot.counts[stream.index * 2 + 1] = Math.floor(count / TAIL_LIMIT);
+    slot.counts[stream.index * 2] = count % WORD;
+    slot.counts[stream.index * 2 + 1] = Math.floor(count / WORD);
   }
 
   /** @internal */
-  viewOf(slot: Slot, stream: NativeStream, count: number): StreamArray {
+  viewOf(slot: WriterSlot, stream: NativeStream, count: number): StreamArray {
     const known = slot.views[stream.index];
     if (known !== undefined && count === stream.capacity) return known;
     const at = slot.base + slotHead(this.#shape.mostStreams) + stream.offset;
@@ -265,7 +237,7 @@ export class NativeServer<Sch extends Schema> extends RingServer<Sch> {
   }
 
   /** @internal */
-  partOf(slot: Slot, stream: NativeStream, start: number, length: number): StreamArray {
+  partOf(slot: WriterSlot, stream: NativeStream, start: number, length: number): StreamArray {
     if (!(start >= 0 && length >= 0 && start + length <= stream.capacity))
       throw new InvalidArgumentError(`stream "${stream.name}" has room for ${stream.capacity} elements`);
     const at = slot.base + slotHead(this.#shape.mostStreams) + stream.offset + start * stream.bytesPerElement;
@@ -273,19 +245,19 @@ export class NativeServer<Sch extends Schema> extends RingServer<Sch> {
   }
 
   /** @internal */
-  publishSlot(slot: Slot, frame: number, time: number): void {
+  publishSlot(slot: WriterSlot, frame: number, time: number): void {
     this.requireOpen();
     const { base, times } = slot;
     times[F.time / 8] = time;
-    const words = this.#words();
+    const words = this.#words;
     if (this.#stamp) words.store64(base + F.stamp, monotonic());
     if (this.#checksum) {
       const bits = new Uint32Array(times.buffer, times.byteOffset, F.counts / 4);
-      bits[F.checksum / 4] = frameChecksum(words, this.#shape, this.#streams, base, slot.counts);
+      bits[F.checksum / 4] = frameChecksum(words, this.#shape, this.#streams.list, base, slot.counts);
       bits[F.flags / 4] = FLAG_CHECKSUM;
     }
     this.#published = frame;
-    words.store64Two(base + F.state, 2 * frame, H.published, frame);
+    words.advance64Two(base + F.state, 2 * frame, H.published, frame);
     this.#loaned = false;
     this.#toReaders.signal();
   }
@@ -293,17 +265,6 @@ export class NativeServer<Sch extends Schema> extends RingServer<Sch> {
   /** @internal */
   discardSlot(): void {
     this.#loaned = false;
-  }
-
-  protected fill(loan: Loan<Sch>, values: FrameInput<Sch>): void {
-    for (const name in values) {
-      const value = values[name] as ArrayLike<number> | undefined;
-      if (value === undefined) continue;
-      const { components } = this.streamNamed(name);
-      if (value.length % components !== 0)
-        throw new SchemaError(`stream "${name}" has elements of ${components} numbers; ${value.length} were given`);
-      (loan.get(name, value.length / components) as unknown as Float64Array).set(value);
-    }
   }
 
   poll(most = 256): ControlMessage[] {
@@ -351,11 +312,10 @@ export class NativeServer<Sch extends Schema> extends RingServer<Sch> {
   addStreams(schema: Schema): void {
     this.requireOpen();
     const { mostStreams, payloadBytes, directory, directoryBytes } = this.#shape;
-    const first = this.#streams.length;
-    const added = place(specsOf(schema, first + 1), endOf(this.#streams), first);
-    const all = [...this.#streams, ...added];
-    if (new Set(all.map(({ name }) => name)).size < all.length) throw new SchemaError("a stream of that name exists");
-    if (new Set(all.map(({ id }) => id)).size < all.length) throw new SchemaError("two streams have the same id");
+    const before = this.#streams.list;
+    const added = place(specsOf(schema, before.length + 1), endOf(before), before.length);
+    const grown = this.#streams.and(added);
+    const all = grown.list;
     if (all.length > mostStreams) throw new SchemaError(`the ring can hold ${mostStreams} streams`);
     if (endOf(all) > payloadBytes) throw new FrameTooLargeError("the schema", endOf(all), payloadBytes);
     const view = new DataView(this.#all.bytes(0, this.#shape.shared).slice().buffer);
@@ -368,19 +328,18 @@ export class NativeServer<Sch extends Schema> extends RingServer<Sch> {
     }
     /* Even while it changes; see the format page. */
     const generation = H.generation / 4;
-    Atomics.add(this.#head.i32, generation, 1);
-    this.#head.fence();
-    this.#head.copyIn(directory + start, new Uint8Array(view.buffer, directory + start, used - start));
-    Atomics.store(this.#head.i32, H.directoryUsed / 4, used);
-    Atomics.store(this.#head.i32, H.streams / 4, all.length);
-    Atomics.add(this.#head.i32, generation, 1);
-    this.#streams = all;
-    for (const stream of added) this.#byName.set(stream.name, stream);
+    Atomics.add(this.#words.i32, generation, 1);
+    this.#words.fence();
+    this.#words.copyIn(directory + start, new Uint8Array(view.buffer, directory + start, used - start));
+    Atomics.store(this.#words.i32, H.directoryUsed / 4, used);
+    Atomics.store(this.#words.i32, H.streams / 4, all.length);
+    Atomics.add(this.#words.i32, generation, 1);
+    this.#streams = grown;
     this.#toReaders.signal();
   }
 
   streams(): readonly StreamSpec[] {
-    return this.#streams;
+    return this.#streams.list;
   }
 
   header(): RingHeader {
@@ -396,7 +355,7 @@ export class NativeServer<Sch extends Schema> extends RingServer<Sch> {
       published: this.#published,
       readers: this.readers().length,
       owner: processId(),
-      generation: Atomics.load(this.#head.i32, H.generation / 4),
+      generation: Atomics.load(this.#words.i32, H.generation / 4),
     };
   }
 
@@ -410,96 +369,9 @@ export class NativeServer<Sch extends Schema> extends RingServer<Sch> {
 
   protected detach(): void {
     forget(this);
-    Atomics.store(this.#head.i32, H.closed / 4, 1);
+    Atomics.store(this.#words.i32, H.closed / 4, 1);
     this.#toReaders.signal();
     this.#segment.unlink();
     this.#segment.close();
-  }
-}
-
-/** crc32c over the counts and the used bytes of every stream. */
-export function frameChecksum(
-  words: Words,
-  shape: NativeShape,
-  streams: readonly NativeStream[],
-  base: number,
-  counts: Uint32Array,
-): number {
-  let crc = words.crc32c(base + F.counts, streams.length * 8, 0);
-  const payload = base + slotHead(shape.mostStreams);
-  for (const { index, offset, bytesPerElement, capacity } of streams) {
-    const low = counts[index * 2] ?? ABSENT;
-    const high = counts[index * 2 + 1] ?? ABSENT;
-    if (high === ABSENT) continue;
-    const count = Math.min(high * TAIL_LIMIT + low, capacity);
-    crc = words.crc32c(payload + offset, count * bytesPerElement, crc);
-  }
-  return crc;
-}
-
-/** The readers of a ring, from its shared part. */
-export function readReaders(shared: Words, shape: NativeShape): ReaderInfo[] {
-  const out: ReaderInfo[] = [];
-  for (let i = 0; i < shape.readers; i++) {
-    const at = S.readers + i * READER_BYTES;
-    if (shared.load32(at) !== 2) continue;
-    out.push({
-      slot: i,
-      reader: (BigInt(shared.load32(at + R.id + 4)) << 32n) | BigInt(shared.load32(at + R.id)),
-      process: shared.load32(at + R.process),
-      delivery: deliveries[shared.load32(at + R.delivery)] ?? "unknown",
-      seen: shared.load64(at + R.cursor),
-      drops: shared.load64(at + R.drops),
-      heartbeat: shared.load64(at + R.heartbeat),
-    });
-  }
-  return out;
-}
-
-/** A loan of wire "native". */
-class NativeLoan<Sch extends Schema> implements Loan<Sch> {
-  #server: NativeServer<Sch> | undefined;
-  #slot: Slot;
-  #frame: number;
-
-  constructor(server: NativeServer<Sch>, slot: Slot, frame: number) {
-    this.#server = server;
-    this.#slot = slot;
-    this.#frame = frame;
-  }
-
-  #live(): NativeServer<Sch> {
-    if (this.#server === undefined) throw new InvalidArgumentError("the frame was published or discarded already");
-    return this.#server;
-  }
-
-  get<K extends keyof Sch & string>(name: K, count?: number): StreamOf<Sch, K> {
-    const server = this.#live();
-    const stream = server.streamNamed(name);
-    const elements = count ?? stream.capacity;
-    server.setCount(this.#slot, stream, elements);
-    return server.viewOf(this.#slot, stream, elements) as StreamOf<Sch, K>;
-  }
-
-  slice<K extends keyof Sch & string>(name: K, start: number, length: number): StreamOf<Sch, K> {
-    const server = this.#live();
-    return server.partOf(this.#slot, server.streamNamed(name), start, length) as StreamOf<Sch, K>;
-  }
-
-  count(name: keyof Sch & string, count: number): void {
-    const server = this.#live();
-    server.setCount(this.#slot, server.streamNamed(name), count);
-  }
-
-  publish(time = 0): number {
-    const server = this.#live();
-    this.#server = undefined;
-    server.publishSlot(this.#slot, this.#frame, time);
-    return this.#frame;
-  }
-
-  discard(): void {
-    this.#server?.discardSlot();
-    this.#server = undefined;
   }
 }

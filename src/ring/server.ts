@@ -1,7 +1,8 @@
-import { ClosedError, WouldBlockError } from "../errors.ts";
+import { ClosedError, SchemaError, WouldBlockError } from "../errors.ts";
 import type { PendingWait } from "../memory/waiter.ts";
 import type { RingHeader, WaitOptions } from "./client.ts";
 import type { ControlMessage } from "./control.ts";
+import { PendingWaits } from "./pending-waits.ts";
 import type { FrameInput, Schema, StreamOf, StreamSpec } from "./schema.ts";
 
 /** A reader as the server sees it. */
@@ -52,7 +53,7 @@ export abstract class RingServer<S extends Schema = Schema> implements Disposabl
   /** Name of the ring, without a slash. */
   readonly name: string;
   #keepAlive: boolean;
-  #pending = new Set<PendingWait>();
+  #waits = new PendingWaits();
 
   /** @internal Use `createRing`. */
   constructor(name: string, keepAlive: boolean) {
@@ -104,7 +105,7 @@ export abstract class RingServer<S extends Schema = Schema> implements Disposabl
 
   #finish(loan: Loan<S>, values: FrameInput<S>, time?: number): number {
     try {
-      this.fill(loan, values);
+      this.#fill(loan, values);
     } catch (error) {
       loan.discard();
       throw error;
@@ -112,18 +113,25 @@ export abstract class RingServer<S extends Schema = Schema> implements Disposabl
     return loan.publish(time);
   }
 
-  /** @internal Copies values into a loan. */
-  protected abstract fill(loan: Loan<S>, values: FrameInput<S>): void;
+  /** @internal @throws {SchemaError} when there is none. */
+  abstract streamNamed(name: string): StreamSpec;
+
+  #fill(loan: Loan<S>, values: FrameInput<S>): void {
+    for (const name in values) {
+      const value = values[name] as ArrayLike<number> | undefined;
+      if (value === undefined) continue;
+      const { components } = this.streamNamed(name);
+      if (value.length % components !== 0)
+        throw new SchemaError(`stream "${name}" has elements of ${components} numbers; ${value.length} were given`);
+      (loan.get(name, value.length / components) as unknown as Float64Array).set(value);
+    }
+  }
 
   async #sleep(value: number, ms: number, options: WaitOptions): Promise<void> {
     const wait = this.sleepRead(value, ms, options.keepAlive ?? this.#keepAlive);
-    const abort = () => wait.cancel();
-    options.signal?.addEventListener("abort", abort, { once: true });
-    this.#pending.add(wait);
+    const finish = this.#waits.begin(wait, options.signal);
     await wait.done;
-    this.#pending.delete(wait);
-    options.signal?.removeEventListener("abort", abort);
-    options.signal?.throwIfAborted();
+    finish();
     if (this.closed) throw new ClosedError(`the ring ${this.name}`);
   }
 
@@ -177,8 +185,7 @@ export abstract class RingServer<S extends Schema = Schema> implements Disposabl
   /** Tells the readers, removes the name and gives the memory back. May be called twice. */
   close(): void {
     if (this.closed) return;
-    for (const wait of this.#pending) wait.cancel();
-    this.#pending.clear();
+    this.#waits.cancel();
     this.detach();
   }
 

@@ -52,6 +52,8 @@ export const R = {
   process: 32,
   toReaders: 44,
   toWriter: 48,
+  /** The id again, there before the slot is taken: with the mark it tells outcore's reader from one of SHMX. */
+  own: 56,
 } as const;
 export const F = { session: 0, frame: 8, time: 16, bytes: 24, tlvs: 28, checksum: 32 } as const;
 

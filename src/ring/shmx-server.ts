@@ -1,20 +1,35 @@
-import { FrameTooLargeError, InvalidArgumentError, SchemaError } from "../errors.ts";
+import { FrameTooLargeError, InvalidArgumentError } from "../errors.ts";
 import type { Mapping } from "../memory/mapping.ts";
 import type { Segment } from "../memory/segment.ts";
 import type { PendingWait } from "../memory/waiter.ts";
 import { monotonic, processId, Words } from "../memory/words.ts";
 import type { RingHeader } from "./client.ts";
 import { type ControlMessage, ControlRing } from "./control.ts";
+import type { StreamArray } from "./element.ts";
 import { EventCount } from "./eventcount.ts";
 import { viewStream } from "./frame.ts";
 import { randomId } from "./identity.ts";
 import { createOwned, SHMX_MARK } from "./lifetime.ts";
 import { lockOfReader } from "./native-layout.ts";
 import { forget, remember } from "./open-servers.ts";
-import { type FrameInput, roundUp, type Schema, type StreamOf, type StreamSpec, specsOf } from "./schema.ts";
+import { roundUp, type Schema, type StreamSpec, specsOf } from "./schema.ts";
 import { type Loan, type ReaderInfo, RingServer } from "./server.ts";
-import { readShmxReaders } from "./shmx-client.ts";
 import { encodeDirectory, F, H, MAGIC, R, READER_BYTES, type ShmxShape, SLOT_HEAD, shmxShape } from "./shmx-layout.ts";
+import { ShmxLoan } from "./shmx-loan.ts";
+import { readShmxReaders } from "./shmx-readers.ts";
+import { StreamTable } from "./stream-table.ts";
+
+/** Bytes of a slot whose stream heads are written through a view; those beyond are copied in. */
+const LONGEST_VIEW = 2 ** 30;
+
+/** A slot as the writer keeps it: its views are made once. */
+export interface ShmxSlot {
+  readonly base: number;
+  readonly heads: Uint32Array;
+  readonly times: Float64Array;
+  /** Streams by name: where and how long in the last frame here, and the view. */
+  readonly views: Map<string, { readonly at: number; readonly count: number; readonly view: StreamArray }>;
+}
 
 export interface ShmxServerOptions<S extends Schema> {
   readonly schema: S;
@@ -35,8 +50,10 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
   #view: DataView;
   #shape: ShmxShape;
   #session: bigint;
-  #streams: StreamSpec[];
-  #byName = new Map<string, StreamSpec>();
+  #sessionLow: number;
+  #sessionHigh: number;
+  #slots: (ShmxSlot | undefined)[] = [];
+  #streams: StreamTable<StreamSpec>;
   #rings: ControlRing[] = [];
   /** Who was last seen in each slot: its messages may be read after it has left. */
   #lastIds: bigint[] = [];
@@ -46,20 +63,21 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
 
   constructor(name: string, options: ShmxServerOptions<Sch>) {
     super(name, options.keepAlive);
-    this.#streams = specsOf(options.schema);
-    const directory = encodeDirectory(this.#streams);
+    this.#streams = new StreamTable(specsOf(options.schema));
+    const directory = encodeDirectory(this.#streams.list);
     const { slots, staticBytes, frameBytes, controlBytes } = options;
     this.#shape = shmxShape(
       { slots, readers: options.readerSlots, staticBytes, frameBytes, controlBytes },
       directory.length,
     );
     this.#session = randomId();
+    this.#sessionLow = Number(this.#session & 0xffffffffn);
+    this.#sessionHigh = Number(this.#session >> 32n);
     this.#segment = createOwned(name, this.#shape.total, options.mode, (segment) => this.#fill(segment, directory));
     this.#all = this.#segment.map("write", 0, this.#shape.total);
     this.#words = new Words(this.#all);
     const bytes = this.#all.bytes(0, Math.min(this.#shape.total, 2 ** 30));
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    for (const stream of this.#streams) this.#byName.set(stream.name, stream);
     const { readers, readersAt, controlAt, controlStride } = this.#shape;
     if (controlStride > 0)
       for (let i = 0; i < readers; i++)
@@ -123,71 +141,80 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
     const sequence = (Atomics.add(this.#words.i32, H.reserved / 4, 1) + 1) >>> 0;
     /* The wrap of the sequence burns 0, which says that nothing was published. */
     if (sequence === 0) return this.begin();
-    return new ShmxLoan<Sch>(this, sequence);
+    return new ShmxLoan<Sch>(this, this.slotOf(sequence), sequence);
   }
 
   /** @internal */
   streamNamed(name: string): StreamSpec {
-    const stream = this.#byName.get(name);
-    if (stream === undefined) throw new SchemaError(`the ring has no stream "${name}"`);
-    return stream;
+    return this.#streams.named(name);
+  }
+
+  /** @internal */
+  slotOf(sequence: number): ShmxSlot {
+    const index = (sequence - 1) % this.#shape.slots;
+    const known = this.#slots[index];
+    if (known !== undefined) return known;
+    const { slotsAt, slotStride, frameBytes } = this.#shape;
+    const base = slotsAt + index * slotStride;
+    const heads = this.#all.view("u32", base, Math.floor(Math.min(SLOT_HEAD + frameBytes, LONGEST_VIEW) / 4));
+    const slot = { base, heads, times: this.#all.view("f64", base, SLOT_HEAD / 8), views: new Map() };
+    this.#slots[index] = slot;
+    return slot;
   }
 
   /** @internal Writes the head of a stream at `used` of the slot; returns where its data begin and the frame then ends. */
-  append(sequence: number, used: number, stream: StreamSpec, count: number): { data: number; end: number } {
+  append(slot: ShmxSlot, used: number, stream: StreamSpec, count: number): { data: number; end: number } {
     const bytes = count * stream.bytesPerElement;
     if (!Number.isInteger(count) || count < 0) throw new InvalidArgumentError(`${count} elements`);
     const end = used + roundUp(24 + bytes, 16);
     if (end > this.#shape.frameBytes) throw new FrameTooLargeError("the frame", end, this.#shape.frameBytes);
-    const at = this.slotAt(sequence) + SLOT_HEAD + used;
-    const head = new Uint8Array(24);
-    const view = new DataView(head.buffer);
-    for (const [i, word] of [0x2000, 16 + bytes, stream.id, count, bytes, 0].entries())
-      view.setUint32(4 * i, word, true);
-    this.#words.copyIn(at, head);
-    return { data: at + 24, end };
+    const { heads, base } = slot;
+    const at = (SLOT_HEAD + used) / 4;
+    if (at + 6 <= heads.length) {
+      heads[at] = 0x2000;
+      heads[at + 1] = 16 + bytes;
+      heads[at + 2] = stream.id;
+      heads[at + 3] = count;
+      heads[at + 4] = bytes;
+      heads[at + 5] = 0;
+    } else {
+      const head = new Uint32Array([0x2000, 16 + bytes, stream.id, count, bytes, 0]);
+      this.#words.copyIn(base + SLOT_HEAD + used, new Uint8Array(head.buffer));
+    }
+    return { data: SLOT_HEAD + used + 24, end };
+  }
+
+  /** @internal A view of a stream's data, which begin at `at` of the slot; the last one of each stream is kept. */
+  dataOf(slot: ShmxSlot, stream: StreamSpec, at: number, count: number): StreamArray {
+    const known = slot.views.get(stream.name);
+    if (known !== undefined && known.at === at && known.count === count) return known.view;
+    const view = viewStream(this.#all, stream, slot.base + at, count);
+    slot.views.set(stream.name, { at, count, view });
+    return view;
   }
 
   /** @internal */
-  slotAt(sequence: number): number {
-    return this.#shape.slotsAt + ((sequence - 1) % this.#shape.slots) * this.#shape.slotStride;
+  partOf(slot: ShmxSlot, stream: StreamSpec, at: number, count: number): StreamArray {
+    return viewStream(this.#all, stream, slot.base + at, count);
   }
 
   /** @internal */
-  dataOf(stream: StreamSpec, at: number, count: number): unknown {
-    return viewStream(this.#all, stream, at, count);
-  }
-
-  /** @internal */
-  publishSlot(sequence: number, bytes: number, tlvs: number, time: number): number {
+  publishSlot(slot: ShmxSlot, sequence: number, bytes: number, tlvs: number, time: number): number {
     this.requireOpen();
-    const frame = this.#words.add64(H.frameSequence, 1) + 1;
-    const at = this.slotAt(sequence);
-    const head = new Uint8Array(SLOT_HEAD);
-    const view = new DataView(head.buffer);
-    view.setFloat64(F.time, time, true);
-    view.setUint32(F.bytes, bytes, true);
-    view.setUint32(F.tlvs, tlvs, true);
-    view.setUint32(F.checksum, this.#words.frameHash(at + SLOT_HEAD, bytes), true);
-    this.#words.copyIn(at + F.time, head.subarray(F.time, 36));
-    view.setBigUint64(F.session, this.#session, true);
-    this.#words.copyIn(at, head.subarray(0, 8));
-    this.#words.store64(at + F.frame, frame);
-    Atomics.store(this.#words.i32, H.written / 4, sequence | 0);
+    const words = this.#words;
+    const frame = words.add64(H.frameSequence, 1) + 1;
+    const { base, heads, times } = slot;
+    times[F.time / 8] = time;
+    heads[F.bytes / 4] = bytes;
+    heads[F.tlvs / 4] = tlvs;
+    heads[F.checksum / 4] = words.frameHash(base + SLOT_HEAD, bytes);
+    heads[F.session / 4] = this.#sessionLow;
+    heads[F.session / 4 + 1] = this.#sessionHigh;
+    words.advance64(base + F.frame, frame);
+    Atomics.store(words.i32, H.written / 4, sequence | 0);
     this.#published = frame;
     this.#toReaders?.signal();
     return frame;
-  }
-
-  protected fill(loan: Loan<Sch>, values: FrameInput<Sch>): void {
-    for (const name in values) {
-      const value = values[name] as ArrayLike<number> | undefined;
-      if (value === undefined) continue;
-      const { components } = this.streamNamed(name);
-      if (value.length % components !== 0)
-        throw new SchemaError(`stream "${name}" has elements of ${components} numbers; ${value.length} were given`);
-      (loan.get(name, value.length / components) as unknown as Float64Array).set(value);
-    }
   }
 
   poll(most = 256): ControlMessage[] {
@@ -232,10 +259,8 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
 
   addStreams(schema: Schema): void {
     this.requireOpen();
-    const added = specsOf(schema, this.#streams.length + 1);
-    const all = [...this.#streams, ...added];
-    if (new Set(all.map(({ name }) => name)).size < all.length) throw new SchemaError("a stream of that name exists");
-    if (new Set(all.map(({ id }) => id)).size < all.length) throw new SchemaError("two streams have the same id");
+    const added = specsOf(schema, this.#streams.list.length + 1);
+    const grown = this.#streams.and(added);
     const bytes = encodeDirectory(added);
     const { directory, directoryBytes } = this.#shape;
     const used = this.#view.getUint32(H.directoryUsed, true);
@@ -246,13 +271,12 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
     Atomics.store(this.#words.i32, H.directoryUsed / 4, used + bytes.length);
     this.#view.setBigUint64(H.hash, this.#words.frameHash64(directory, used + bytes.length) ?? 0n, true);
     Atomics.add(this.#words.i32, H.generation / 4, 1);
-    this.#streams = all;
-    for (const stream of added) this.#byName.set(stream.name, stream);
+    this.#streams = grown;
     this.#toReaders?.signal();
   }
 
   streams(): readonly StreamSpec[] {
-    return this.#streams;
+    return this.#streams.list;
   }
 
   header(): RingHeader {
@@ -290,62 +314,5 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
     this.#toReaders?.signal();
     this.#segment.unlink();
     this.#segment.close();
-  }
-}
-
-/** A loan of wire "shmx": streams follow each other in the order in which they are asked for. */
-class ShmxLoan<Sch extends Schema> implements Loan<Sch> {
-  #server: ShmxServer<Sch> | undefined;
-  #sequence: number;
-  #used = 0;
-  #parts = new Map<string, { at: number; count: number }>();
-
-  constructor(server: ShmxServer<Sch>, sequence: number) {
-    this.#server = server;
-    this.#sequence = sequence;
-  }
-
-  #live(): ShmxServer<Sch> {
-    if (this.#server === undefined) throw new InvalidArgumentError("the frame was published or discarded already");
-    return this.#server;
-  }
-
-  get<K extends keyof Sch & string>(name: K, count?: number): StreamOf<Sch, K> {
-    const server = this.#live();
-    const stream = server.streamNamed(name);
-    const elements = count ?? stream.capacity;
-    const part = this.#parts.get(name);
-    if (part !== undefined) {
-      if (elements !== part.count)
-        throw new SchemaError(`stream "${name}" is in the frame with ${part.count} elements`);
-      return server.dataOf(stream, part.at, elements) as StreamOf<Sch, K>;
-    }
-    const { data, end } = server.append(this.#sequence, this.#used, stream, elements);
-    this.#used = end;
-    this.#parts.set(name, { at: data, count: elements });
-    return server.dataOf(stream, data, elements) as StreamOf<Sch, K>;
-  }
-
-  slice<K extends keyof Sch & string>(name: K, start: number, length: number): StreamOf<Sch, K> {
-    const server = this.#live();
-    const part = this.#parts.get(name);
-    const stream = server.streamNamed(name);
-    if (part === undefined || !(start >= 0 && length >= 0 && start + length <= part.count))
-      throw new InvalidArgumentError(`stream "${name}" does not have these elements in this frame`);
-    return server.dataOf(stream, part.at + start * stream.bytesPerElement, length) as StreamOf<Sch, K>;
-  }
-
-  count(name: keyof Sch & string, count: number): void {
-    this.get(name, count);
-  }
-
-  publish(time = 0): number {
-    const server = this.#live();
-    this.#server = undefined;
-    return server.publishSlot(this.#sequence, this.#used, this.#parts.size, time);
-  }
-
-  discard(): void {
-    this.#server = undefined;
   }
 }

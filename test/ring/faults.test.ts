@@ -1,128 +1,33 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import process from "node:process";
 import { Worker } from "node:worker_threads";
 import { describe, it } from "vitest";
 import { DiskFullError, OutcoreError, WouldBlockError } from "../../src/errors.ts";
 import { Mapping } from "../../src/memory/main.ts";
-import { collectRings, createRing, inspectRing, openRing, ringRoom } from "../../src/ring/main.ts";
+import { collectRings, createRing, openRing, ringRoom } from "../../src/ring/main.ts";
 import { exists, fixture, freshName, here, long, peer, plant, prefix, random, seed, unplant } from "./helpers.ts";
 
 const schema = { number: { type: "u32" }, words: { type: "u32", capacity: 1024 } } as const;
 const next = random(seed);
 const pick = (below: number): number => Math.floor(next() * below);
-const BOUNDARY = [0, 1, 2, 3, 8, 15, 16, 63, 64, 127, 128, 4095, 4096, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 64, 2 ** 32 - 1];
-
-/** Changes some 32-bit words: half of the time one field of the head or of the tables, else anything anywhere. */
-function mutate(bytes: Uint8Array, targeted: number): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const times = next() < 0.5 ? 1 : 1 + pick(8);
-  for (let i = 0; i < times; i++) {
-    const span = next() < 0.5 ? targeted : bytes.length;
-    /* Magic and version stay valid in half of the cases. */
-    const from = next() < 0.5 ? 16 : 0;
-    const at = from + Math.floor(pick(span - from - 4) / 4) * 4;
-    view.setUint32(at, next() < 0.7 ? (BOUNDARY[pick(BOUNDARY.length)] ?? 0) : pick(2 ** 32), true);
+/** What a killed writer was doing, as its segment tells. */
+function momentOf(name: string, wire: "native" | "shmx"): string {
+  const bytes = readFileSync(`/dev/shm/${name}`);
+  if (wire === "shmx") {
+    const [written, reserved] = [bytes.readUInt32LE(112), bytes.readUInt32LE(120)];
+    if (written === reserved) return "between frames";
+    return bytes.readBigUInt64LE(104) === BigInt(written) ? "writing a frame" : "publishing it";
   }
-}
-
-function useAll(name: string): void {
-  for (const use of [
-    () => {
-      const client = openRing(name);
-      try {
-        for (let i = 0; i < 3; i++) {
-          const frame = client.take() ?? client.latest();
-          frame?.toObject();
-        }
-        client.send(5, new Uint8Array(9));
-        client.refresh();
-        client.header();
-      } finally {
-        client.close();
-      }
-    },
-    () => {
-      const inspector = inspectRing(name);
-      try {
-        const { readerSlots } = inspector.inspect();
-        for (const { frame } of inspector.slots()) frame?.toObject();
-        for (let i = 0; i < Math.min(readerSlots, 20); i++) inspector.peekControl(i);
-      } finally {
-        inspector.close();
-      }
-    },
-  ])
-    try {
-      use();
-    } catch (error) {
-      assert.ok(error instanceof OutcoreError, String((error as Error).stack));
-    }
+  const published = bytes.readBigUInt64LE(256);
+  const slots = BigInt(bytes.readUInt32LE(96));
+  const next = bytes.readBigUInt64LE(72) + (published % slots) * bytes.readBigUInt64LE(80);
+  const state = bytes.readBigUInt64LE(Number(next));
+  if (state === 2n * published + 1n) return "writing a frame";
+  return state === 2n * published + 2n ? "publishing it" : "between frames";
 }
 
 describe("rings under faults", () => {
-  it("survive mutated segments of SHMX, in reader and inspector", () => {
-    const rounds = long ? 100_000 : 600;
-    const files = ["published-5.bin", "control-wrapped.bin", "closed.bin"].map(fixture);
-    const name = freshName("mutated");
-    for (let i = 0; i < rounds; i++) {
-      const bytes = (files[i % files.length] as Uint8Array).slice();
-      mutate(bytes, 900);
-      plant(name, bytes);
-      useAll(name);
-    }
-    unplant(name);
-  });
-
-  for (const wire of ["native", "shmx"] as const)
-    it(`survive a segment of wire ${wire} that is mutated while open, in reader, inspector and server`, () => {
-      const rounds = long ? 20_000 : 150;
-      for (let i = 0; i < rounds; i++) {
-        const name = freshName("live");
-        const server = createRing(name, {
-          schema,
-          wire,
-          slots: 3,
-          readerSlots: 3,
-          controlBytes: 256,
-          frameBytes: 8192,
-        });
-        const client = openRing(name, { schema });
-        const mapping = Mapping.object(name, { access: "write" });
-        const bytes = mapping.bytes();
-        for (let step = 0; step < 4; step++) {
-          for (const use of [
-            () => server.publish({ number: [i], words: new Uint32Array(pick(1025)) }),
-            () => client.send(3, new Uint8Array(pick(60))),
-            () => server.poll(),
-            () => server.readers(),
-            () => server.reap(),
-            () =>
-              client
-                .take()
-                ?.names()
-                .map((stream) =>
-                  client
-                    .latest()
-                    ?.get(stream as "words")
-                    .slice(),
-                ),
-            () => server.header(),
-          ])
-            try {
-              use();
-            } catch (error) {
-              assert.ok(error instanceof OutcoreError, String((error as Error).stack));
-            }
-          mutate(bytes, wire === "native" ? 640 : 1200);
-          useAll(name);
-        }
-        mapping.close();
-        client.close();
-        server.close();
-        unplant(name);
-      }
-    });
-
   it("survive a segment that is truncated while open", () => {
     for (const wire of ["native", "shmx"] as const)
       for (const size of [0, 64, 4096]) {
@@ -145,7 +50,8 @@ describe("rings under faults", () => {
   });
 
   it("let the others go on when a writer is killed at any moment", async () => {
-    const kills = long ? 100 : 4;
+    const kills = long ? 300 : 4;
+    const moments = new Map<string, number>();
     for (let i = 0; i < kills; i++) {
       const wire = i % 2 === 0 ? "native" : "shmx";
       const name = freshName("kill");
@@ -164,13 +70,16 @@ describe("rings under faults", () => {
       await writer.exit;
       assert.equal((ended as OutcoreError | undefined)?.code, "PEER_GONE", String(ended));
       client.close();
+      const moment = `${wire}: ${momentOf(name, wire)}`;
+      moments.set(moment, (moments.get(moment) ?? 0) + 1);
       assert.ok(collectRings(prefix).includes(name));
       assert.equal(exists(name), false);
     }
+    console.log([...moments].map(([moment, count]) => `${moment}: ${count}`).join("; "));
   });
 
   it("free the writer when a reliable reader is killed", async () => {
-    for (let i = 0; i < (long ? 50 : 2); i++) {
+    for (let i = 0; i < (long ? 100 : 2); i++) {
       const name = freshName("stall");
       const server = createRing(name, { schema, slots: 4, keepAlive: true });
       const reader = peer(here(), "stall", name);

@@ -1,7 +1,10 @@
-import { spawn } from "node:child_process";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { findCompiler } from "../../scripts/build/compile.ts";
 import { findRuntime, type RuntimeName } from "../../scripts/runtimes.ts";
 
 let serial = 0;
@@ -45,6 +48,25 @@ export function exists(name: string): boolean {
   return existsSync(`/dev/shm/${name}`);
 }
 
+/** Compiles test/ring/fixtures/NAME.c, with more sources and flags, into a folder of its own, which goes with the process. */
+export function program(
+  name: string,
+  more: readonly string[] = [],
+  compiler: readonly string[] = findCompiler(),
+): string {
+  const folder = mkdtempSync(path.join(tmpdir(), "outcore-ring-"));
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const [command = "", ...flags] = compiler;
+  const source = fileURLToPath(new URL(`fixtures/${name}.c`, import.meta.url));
+  const out = path.join(folder, name);
+  const warnings = ["-Wall", "-Wextra"];
+  const run = spawnSync(command, [...flags, "-O2", "-std=gnu11", ...warnings, source, ...more, "-o", out], {
+    encoding: "utf8",
+  });
+  if (run.status !== 0) throw new Error(`${name}.c does not compile: ${run.stderr}`);
+  return out;
+}
+
 /** The runtime that this test runs in, as a name that `peer` takes. */
 export function here(): RuntimeName {
   const versions = process.versions as Record<string, string | undefined>;
@@ -61,14 +83,27 @@ export interface Peer {
   kill(): void;
   readonly exit: Promise<number | null>;
   write(line: string): void;
+  /** Ends its standard input. */
+  end(): void;
+}
+
+/** The command that runs a module in a runtime, and what its environment must have. */
+export function runs(runtime: RuntimeName, file: URL): { words: string[]; env: Record<string, string> } {
+  const { command, kind, env } = findRuntime(runtime);
+  const start = kind === "deno" ? ["run", "-A", "--no-check"] : [];
+  return { words: [command, ...start, fileURLToPath(file)], env };
 }
 
 /** Starts test/ring/peer.worker.ts in a runtime. */
 export function peer(runtime: RuntimeName, ...args: string[]): Peer {
-  const { command, kind, env } = findRuntime(runtime);
-  const file = fileURLToPath(new URL("peer.worker.ts", import.meta.url));
-  const start = kind === "deno" ? ["run", "-A", "--no-check", file] : [file];
-  const child = spawn(command, [...start, ...args], {
+  const { words, env } = runs(runtime, new URL("peer.worker.ts", import.meta.url));
+  return start([...words, ...args], env);
+}
+
+/** Starts a program whose lines of output can be awaited. */
+export function start(words: readonly string[], env: Record<string, string> = {}): Peer {
+  const [command = "", ...args] = words;
+  const child = spawn(command, args, {
     stdio: ["pipe", "pipe", "inherit"],
     env: { ...process.env, ...env, NODE_NO_WARNINGS: "1" },
   });
@@ -105,5 +140,6 @@ export function peer(runtime: RuntimeName, ...args: string[]): Peer {
     kill: () => void child.kill("SIGKILL"),
     exit,
     write: (line) => void child.stdin.write(`${line}\n`),
+    end: () => void child.stdin.end(),
   };
 }
