@@ -1,5 +1,6 @@
 import { CodecError, LimitError } from "../errors.ts";
 import type { Core } from "./core.ts";
+import { describeKey } from "./keys.ts";
 import type { Entry } from "./policy.ts";
 
 const SLICE = 4;
@@ -41,7 +42,7 @@ export class Committer {
         } catch (error) {
           if (!(error instanceof CodecError)) throw error;
           entry.stuck = true;
-          failed ??= new CodecError(`the value of ${describe(entry.key)} cannot be stored: ${error.message}`, error);
+          failed ??= new CodecError(`the value of ${describeKey(entry.key)} cannot be stored: ${error.message}`, error);
           kept.push(entry);
         }
       }
@@ -113,8 +114,4 @@ export class Committer {
     const sync = this.#core.settings.durability !== "none";
     return this.#core.tier.compactStep(SLICE, true, () => this.commit(sync, false));
   }
-}
-
-function describe(key: unknown): string {
-  return typeof key === "string" ? JSON.stringify(key) : Array.isArray(key) ? `[${key.map(describe)}]` : String(key);
 }
