@@ -270,7 +270,8 @@ export class Core<K extends Key = Key, V = unknown> {
    */
   #passThrough(value: V, before: number, sequence: number, expires: number, tags: readonly string[]): boolean {
     const { tier, coder, counters, memory, options } = this;
-    if (memory.size < FEW || !tier.isQuick || options.onSpill !== undefined || options.weigh !== undefined) return false;
+    if (memory.size < FEW || !tier.isQuick || options.onSpill !== undefined || options.weigh !== undefined)
+      return false;
     if (this.#isWorthKeeping(value)) return false;
     try {
       coder.encode(value);
