@@ -198,6 +198,12 @@ export class Segment {
     this.#verified.add(offset);
   }
 
+  /** It has a put with this sequence number. */
+  note(sequence: number): void {
+    if (this.least < 0 || sequence < this.least) this.least = sequence;
+    if (sequence > this.most) this.most = sequence;
+  }
+
   sync(): void {
     if (this.synced) return;
     this.file.sync();

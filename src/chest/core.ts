@@ -1,0 +1,325 @@
+import { ClosedError, NotFoundError, ReadOnlyError } from "../errors.ts";
+import type { ValueCoder } from "./codec/codec.ts";
+import { Committer } from "./committer.ts";
+import { decodeKey, type Key, KeyBytes } from "./keys.ts";
+import { Memory } from "./memory.ts";
+import type { ChestOptions, Settings } from "./options.ts";
+import type { Entry } from "./policy.ts";
+import { Spiller } from "./spiller.ts";
+import { Counters } from "./statistics.ts";
+import type { ColdTier, NewValue } from "./tier.ts";
+import { walk } from "./walk.ts";
+import { weigh } from "./weight.ts";
+
+/** What `set` may be told about one value. */
+export interface SetOptions {
+  /** Milliseconds that it lives. */
+  timeToLive?: number;
+  /** Names under which `deleteTagged` finds it. */
+  tags?: readonly string[];
+}
+
+/** What an entry takes beside its value: the entry, its place in the Map, its key. */
+const ENTRY_WEIGHT = 200;
+const DOORS = 2 ** 13;
+const SHORT_TEXT = 256;
+const NO_TAGS: readonly string[] = [];
+
+/** What is in memory and what is in the tier, as one: the chest without its face. */
+export class Core<K extends Key = Key, V = unknown> {
+  readonly settings: Settings;
+  readonly options: ChestOptions<K, V>;
+  readonly path: string;
+  readonly readOnly: boolean;
+  readonly tier: ColdTier;
+  readonly coder: ValueCoder;
+  readonly memory: Memory;
+  readonly counters: Counters = new Counters();
+  readonly spiller: Spiller;
+  readonly committer: Committer;
+  /** For one key at a time. */
+  readonly key: KeyBytes;
+  size: number;
+  closed = false;
+  /** Nothing is committed in between. */
+  inBatch = false;
+  /** Hashes of keys that were asked for lately and not kept. */
+  #doors: Uint32Array = new Uint32Array(DOORS);
+  #new: NewValue = { format: 0, bytes: new Uint8Array(0), length: 0, sequence: 0, expires: 0, tags: NO_TAGS };
+
+  constructor(
+    path: string,
+    options: ChestOptions<K, V>,
+    settings: Settings,
+    tier: ColdTier,
+    coder: ValueCoder,
+    seed: number,
+  ) {
+    this.path = path;
+    this.options = options;
+    this.settings = settings;
+    this.readOnly = options.readOnly ?? false;
+    this.tier = tier;
+    this.coder = coder;
+    this.key = new KeyBytes(seed);
+    this.memory = new Memory(settings.policy);
+    this.size = tier.storedCount;
+    const any = this as unknown as Core;
+    this.spiller = new Spiller(any);
+    this.committer = new Committer(any, () => walk(any, true));
+  }
+
+  live(): void {
+    if (this.closed) throw new ClosedError(`Chest(${this.path})`);
+  }
+
+  writable(): void {
+    this.live();
+    if (this.readOnly) throw new ReadOnlyError(`Chest(${this.path})`);
+  }
+
+  /* ---- reading ---- */
+
+  get(key: K, isMiss: boolean): V | undefined {
+    const entry = this.find(key);
+    if (entry !== undefined) {
+      this.counters.hits++;
+      this.memory.policy.touch(entry);
+      return entry.value as V;
+    }
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return this.load(key, isMiss);
+      } catch (error) {
+        /* The writer has compacted what the index of a moment ago pointed to. */
+        if (!this.readOnly || attempt > 10 || !(error instanceof NotFoundError)) throw error;
+        this.tier.refresh();
+      }
+    }
+  }
+
+  /** The entry of a key in memory, when it is there and still holds. */
+  find(key: K): Entry | undefined {
+    if (this.closed) this.live();
+    const entry = this.memory.get(key);
+    if (this.readOnly) this.tier.refresh();
+    if (entry === undefined) return undefined;
+    if (entry.expires !== 0 && entry.expires <= Date.now()) {
+      this.#expire(entry);
+      return undefined;
+    }
+    if (!this.readOnly || entry.moves === this.tier.generation) return entry;
+    /* A reader's value holds while the index still points to where it was read. */
+    if (this.locate(key) === entry.position) {
+      entry.moves = this.tier.generation;
+      return entry;
+    }
+    this.memory.release(entry);
+    return undefined;
+  }
+
+  /** Position of a key in the tier, 0 when there is none. */
+  locate(key: K): number {
+    return this.tier.find(this.key.set(key));
+  }
+
+  #expire(entry: Entry): void {
+    this.counters.expired++;
+    if (this.readOnly) this.memory.release(entry);
+    else this.remove(entry.key as K);
+  }
+
+  /** Whether the value that the tier found last is over its time. */
+  #isFoundExpired(): boolean {
+    const { foundExpires } = this.tier;
+    return foundExpires !== 0 && foundExpires <= Date.now();
+  }
+
+  has(key: K): boolean {
+    if (this.find(key) !== undefined) return true;
+    return this.locate(key) !== 0 && !this.#isFoundExpired();
+  }
+
+  /** The value of a key that is not in memory. */
+  load(key: K, isMiss: boolean): V | undefined {
+    const { tier, counters } = this;
+    const position = this.locate(key);
+    if (position === 0) return undefined;
+    if (this.#isFoundExpired()) {
+      counters.expired++;
+      if (!this.readOnly) this.remove(key);
+      return undefined;
+    }
+    const stored = tier.read(position);
+    const { start, end, sequence, expires, tags } = stored;
+    const value = this.coder.decode(stored.format, stored.bytes, start, end, stored.owned) as V;
+    counters.bytesRead += end - start;
+    if (isMiss) {
+      counters.misses++;
+      this.options.onMiss?.(key);
+      if (!this.#isWorthKeeping(value)) return value;
+    }
+    const entry = this.#newEntry(key, value, sequence);
+    entry.position = position;
+    entry.moves = this.readOnly ? tier.generation : tier.moves;
+    entry.expires = expires;
+    entry.tags = tags;
+    this.memory.add(entry);
+    this.spiller.makeRoom(false);
+    return value;
+  }
+
+  /**
+   * A number or a short text is as quickly read from the mapped log as from memory, and takes less there: it comes into
+   * memory when it is asked for again.
+   */
+  #isWorthKeeping(value: V): boolean {
+    if (typeof value === "object" || (typeof value === "string" && value.length > SHORT_TEXT)) return true;
+    const { h1 } = this.key;
+    const slot = h1 & (DOORS - 1);
+    if (this.#doors[slot] === h1) return true;
+    this.#doors[slot] = h1;
+    return false;
+  }
+
+  #newEntry(key: K, value: V, sequence: number): Entry {
+    return {
+      key,
+      value,
+      weight: this.#weigh(key, value),
+      position: 0,
+      moves: 0,
+      dirty: false,
+      listed: false,
+      stuck: false,
+      pins: 0,
+      sequence,
+      expires: 0,
+      tags: NO_TAGS,
+      visited: false,
+      older: undefined,
+      newer: undefined,
+    };
+  }
+
+  #weigh(key: K, value: V): number {
+    const own = this.options.weigh;
+    const keyWeight = typeof key === "string" ? key.length : typeof key === "object" ? weigh(key) * 2 : 0;
+    return ENTRY_WEIGHT + keyWeight + (own === undefined ? weigh(value) : own(value, key));
+  }
+
+  /** Brings a value into memory and keeps it there until it is unpinned. False when there is no such key. */
+  pin(key: K): boolean {
+    this.get(key, false);
+    let entry = this.memory.get(key);
+    if (entry === undefined) {
+      /* Larger than the budget: it left at once. */
+      const value = this.load(key, false);
+      if (value === undefined && !this.has(key)) return false;
+      entry = this.#newEntry(key, value as V, this.tier.foundSequence);
+      entry.position = this.locate(key);
+      entry.moves = this.readOnly ? this.tier.generation : this.tier.moves;
+      this.memory.add(entry);
+    }
+    entry.pins++;
+    return true;
+  }
+
+  /* ---- changing ---- */
+
+  put(key: K, value: V, options?: SetOptions): void {
+    const lives = options?.timeToLive ?? this.settings.timeToLive;
+    const expires = lives > 0 ? Date.now() + lives : 0;
+    const { memory } = this;
+    let entry = memory.get(key);
+    if (entry !== undefined && entry.expires !== 0 && entry.expires <= Date.now()) {
+      this.#expire(entry);
+      entry = undefined;
+    }
+    if (entry === undefined) entry = this.#enter(key, value);
+    else {
+      memory.reweigh(entry, this.#weigh(key, value));
+      entry.value = value;
+      entry.stuck = false;
+      memory.policy.touch(entry);
+    }
+    entry.expires = expires;
+    entry.tags = options?.tags ?? NO_TAGS;
+    memory.markDirty(entry);
+  }
+
+  /** A key that is not in memory: new, or stored. */
+  #enter(key: K, value: V): Entry {
+    const { tier } = this;
+    const position = this.locate(key);
+    const isNew = position === 0 || this.#isFoundExpired();
+    const kept: Key = typeof key === "object" && key !== null ? decodeKey(this.key.bytes, 0, this.key.length) : key;
+    const entry = this.#newEntry(kept as K, value, isNew ? tier.nextSequence : tier.foundSequence);
+    if (isNew) tier.nextSequence++;
+    if (position === 0) this.size++;
+    entry.position = position;
+    entry.moves = tier.moves;
+    this.memory.add(entry);
+    return entry;
+  }
+
+  /** False when there was no such key. */
+  remove(key: K): boolean {
+    const { memory, tier } = this;
+    const entry = memory.get(key);
+    const position = this.locate(key);
+    if (entry === undefined && position === 0) return false;
+    const expires = entry === undefined ? tier.foundExpires : entry.expires;
+    if (position !== 0) tier.remove(this.key, position);
+    if (entry !== undefined) memory.release(entry);
+    this.size--;
+    return expires === 0 || expires > Date.now();
+  }
+
+  /* ---- to the tier ---- */
+
+  /** Whether an object in memory is no longer what is stored. */
+  isChanged(entry: Entry): boolean {
+    const { value } = entry;
+    if (this.readOnly || !this.settings.detectChanges || typeof value !== "object" || value === null) return false;
+    const position = this.#positionOf(entry);
+    if (position === 0) return true;
+    this.coder.encode(value);
+    const { format, bytes, length } = this.coder;
+    if (this.tier.matches(position, format, bytes, length)) return false;
+    this.counters.changesDetected++;
+    return true;
+  }
+
+  #positionOf(entry: Entry): number {
+    if (entry.moves !== this.tier.moves) {
+      entry.position = this.locate(entry.key as K);
+      entry.moves = this.tier.moves;
+    }
+    return entry.position;
+  }
+
+  /** Stages a value. */
+  write(entry: Entry): void {
+    const { coder } = this;
+    coder.encode(entry.value);
+    const before = this.#positionOf(entry);
+    const value = this.#new;
+    value.format = coder.format;
+    value.bytes = coder.bytes;
+    value.length = coder.length;
+    value.sequence = entry.sequence;
+    value.expires = entry.expires;
+    value.tags = entry.tags;
+    entry.position = this.tier.put(this.key.set(entry.key), value, before);
+    entry.stuck = false;
+    this.counters.bytesWritten += value.length;
+    this.memory.markClean(entry);
+  }
+
+  /** What follows every change. */
+  afterChange(): void {
+    this.spiller.afterChange();
+    if (this.settings.durability === "always" && !this.inBatch) this.committer.commit(true, false);
+  }
+}
