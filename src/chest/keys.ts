@@ -22,6 +22,9 @@ const DATE = 11;
 const BYTES = 12;
 const TUPLE = 13;
 
+/** Bytes of a key: half a segment. */
+const LONGEST_KEY = 2 ** 27 - 2 ** 16;
+
 /** Tuples within tuples. */
 const DEEPEST = 64;
 
@@ -149,6 +152,7 @@ export class KeyBytes {
   set(key: unknown): this {
     this.writer.length = 0;
     encode(this.writer, key, 0);
+    if (this.writer.length > LONGEST_KEY) throw new InvalidArgumentError(`a key has at most ${LONGEST_KEY} bytes`);
     this.#hash();
     return this;
   }

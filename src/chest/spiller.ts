@@ -1,4 +1,4 @@
-import { CodecError } from "../errors.ts";
+import { isOfValue } from "./committer.ts";
 import type { Core } from "./core.ts";
 import type { Entry } from "./policy.ts";
 
@@ -81,7 +81,7 @@ export class Spiller {
       try {
         this.evict(entry);
       } catch (error) {
-        if (error instanceof CodecError) {
+        if (isOfValue(error)) {
           entry.stuck = true;
           continue;
         }
@@ -91,7 +91,8 @@ export class Spiller {
       }
       if ((++count & 15) === 0 && performance.now() > time) return;
     }
-    if (core.tier.staged > MOST_STAGED && !core.inBatch) core.committer.commit(false, false);
+    if (core.tier.staged > MOST_STAGED && !core.inBatch && !core.committer.isCommitting)
+      core.committer.commit(false, false);
   }
 
   /** Takes one value out of memory, storing it when it is not stored as it is. */

@@ -62,6 +62,11 @@ export class ValueCoder {
     this.#largest = largest;
   }
 
+  /** Whether values of the user's own codec mean the same to both. */
+  hasCodecOf(other: ValueCoder): boolean {
+    return this.#codec === other.#codec;
+  }
+
   /** @throws {CodecError} when the value cannot be encoded. */
   encode(value: unknown): void {
     try {

@@ -12,6 +12,7 @@ export class Changes {
   /** Hash to the newest position, or positions where several keys share a hash. Filled when first asked for. */
   #staged: Map<number, number | number[]> = new Map();
   #indexed = 0;
+  #applied = 0;
 
   get hasStaged(): boolean {
     return this.length > 0;
@@ -62,8 +63,10 @@ export class Changes {
     else present.push(position);
   }
 
-  forEach(visit: (h1: number, tag: number, position: number, before: number, removed: boolean) => void): void {
-    for (let i = 0; i < this.length; i++) {
+  /** Visits each once, in order; where `visit` threw, the next call goes on. */
+  apply(visit: (h1: number, tag: number, position: number, before: number, removed: boolean) => void): void {
+    for (; this.#applied < this.length; this.#applied++) {
+      const i = this.#applied;
       const tag = this.#tag[i]!;
       visit(this.#h1[i]!, tag & 0xffff, this.#position[i]!, this.#before[i]!, tag > 0xffff);
     }
@@ -73,6 +76,7 @@ export class Changes {
     this.length = 0;
     this.inserts = 0;
     this.#indexed = 0;
+    this.#applied = 0;
     this.#staged.clear();
     if (this.#h1.length > 2 ** 16) {
       this.#h1 = new Uint32Array(FIRST);
