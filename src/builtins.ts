@@ -1,4 +1,4 @@
-import type Buffer from "node:buffer";
+import type NodeBuffer from "node:buffer";
 import type Crypto from "node:crypto";
 import type Fs from "node:fs";
 import type Http from "node:http";
@@ -12,7 +12,7 @@ import type Zlib from "node:zlib";
 
 /** The builtin modules that are used, by name. */
 interface Builtins {
-  readonly buffer: typeof Buffer;
+  readonly buffer: typeof NodeBuffer;
   readonly crypto: typeof Crypto;
   readonly fs: typeof Fs;
   readonly http: typeof Http;

@@ -1,5 +1,6 @@
 import { CodecError, InvalidArgumentError, LimitError } from "../errors.ts";
 import type { Core } from "./core.ts";
+import { describeKey } from "./keys.ts";
 import type { Entry } from "./policy.ts";
 
 const SLICE = 4;
@@ -132,9 +133,5 @@ export function isOfValue(error: unknown): error is Error {
 }
 
 function ofKey(key: unknown, error: CodecError): CodecError {
-  return new CodecError(`the value of ${describe(key)} cannot be stored: ${error.message}`, error);
-}
-
-function describe(key: unknown): string {
-  return typeof key === "string" ? JSON.stringify(key) : Array.isArray(key) ? `[${key.map(describe)}]` : String(key);
+  return new CodecError(`the value of ${describeKey(key)} cannot be stored: ${error.message}`, error);
 }

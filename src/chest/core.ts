@@ -1,4 +1,13 @@
-import { ClosedError, DamagedError, InvalidArgumentError, NotFoundError, ReadOnlyError } from "../errors.ts";
+import {
+  ClosedError,
+  CodecError,
+  DamagedError,
+  DiskFullError,
+  InvalidArgumentError,
+  LimitError,
+  NotFoundError,
+  ReadOnlyError,
+} from "../errors.ts";
 import type { ValueCoder } from "./codec/codec.ts";
 import { Committer } from "./committer.ts";
 import { decodeKey, type Key, KeyBytes } from "./keys.ts";
@@ -21,9 +30,16 @@ export interface SetOptions {
 
 /** What an entry takes beside its value: the entry, its place in the Map, its key. */
 const ENTRY_WEIGHT = 200;
+/** So many entries stay in memory whatever their size, as long as they fit. */
+const FEW = 4096;
 const DOORS = 2 ** 13;
 const SHORT_TEXT = 256;
 const NO_TAGS: readonly string[] = [];
+
+function isSmall(value: unknown): boolean {
+  if (typeof value === "string") return value.length <= SHORT_TEXT;
+  return typeof value === "number" || typeof value === "boolean" || value === null || value === undefined;
+}
 
 /** What is in memory and what is in the tier, as one: the chest without its face. */
 export class Core<K extends Key = Key, V = unknown> {
@@ -195,10 +211,10 @@ export class Core<K extends Key = Key, V = unknown> {
 
   /**
    * A number or a short text is as quickly read from the mapped log as from memory, and takes less there: it comes into
-   * memory when it is asked for again.
+   * memory when it is asked for, or set, again.
    */
   #isWorthKeeping(value: V): boolean {
-    if (typeof value === "object" || (typeof value === "string" && value.length > SHORT_TEXT)) return true;
+    if (!isSmall(value)) return true;
     const { h1 } = this.key;
     const slot = h1 & (DOORS - 1);
     if (this.#doors[slot] === h1) return true;
@@ -264,21 +280,33 @@ export class Core<K extends Key = Key, V = unknown> {
 
   /** `expires`: when it does, in place of what the options say. */
   put(key: K, value: V, options?: SetOptions, expires: number = this.#expiry(options)): void {
+    const tags = options?.tags === undefined ? NO_TAGS : [...options.tags];
     const { memory } = this;
     let entry = memory.get(key);
     if (entry !== undefined && entry.expires !== 0 && entry.expires <= Date.now()) {
       this.#expire(entry);
       entry = undefined;
     }
-    if (entry === undefined) entry = this.#enter(key, value);
-    else {
+    if (entry === undefined) {
+      const position = this.locate(key);
+      const isNew = position === 0 || this.#isFoundExpired();
+      const sequence = isNew ? this.tier.nextSequence : this.tier.foundSequence;
+      if (this.#passThrough(value, position, sequence, expires, tags)) entry = undefined;
+      else entry = this.#enter(key, value, position, sequence);
+      if (isNew) this.tier.nextSequence++;
+      if (position === 0) this.size++;
+      if (entry === undefined) {
+        this.changed(key);
+        return;
+      }
+    } else {
       memory.reweigh(entry, this.#weigh(key, value));
       entry.value = value;
       entry.stuck = false;
       memory.policy.touch(entry);
     }
     entry.expires = expires;
-    entry.tags = options?.tags === undefined ? NO_TAGS : [...options.tags];
+    entry.tags = tags;
     memory.markDirty(entry);
     this.changed(key);
   }
@@ -300,17 +328,33 @@ export class Core<K extends Key = Key, V = unknown> {
     return { expires: this.tier.foundExpires, tags: this.tier.read(position).tags };
   }
 
+  /**
+   * Stages a small value under the key in `key` without bringing it into memory. False when it must go there: it was
+   * used lately, cannot be encoded, or cannot be written now.
+   */
+  #passThrough(value: V, before: number, sequence: number, expires: number, tags: readonly string[]): boolean {
+    const { tier, coder, counters, memory, options } = this;
+    if (memory.size < FEW || !tier.isQuick || options.onSpill !== undefined || options.weigh !== undefined)
+      return false;
+    /* An encoder of the user's may use the chest, and so the key in `key`. */
+    if (typeof options.codec === "object") return false;
+    if (this.#isWorthKeeping(value)) return false;
+    try {
+      coder.encode(value);
+      this.#stage(before, sequence, expires, tags);
+    } catch (error) {
+      if (error instanceof CodecError || error instanceof DiskFullError || error instanceof LimitError) return false;
+      throw error;
+    }
+    counters.bytesWritten += coder.length;
+    return true;
+  }
+
   /** A key that is not in memory: new, or stored. */
-  #enter(key: K, value: V): Entry {
-    const { tier } = this;
-    const position = this.locate(key);
-    const isNew = position === 0 || this.#isFoundExpired();
-    const sequence = isNew ? tier.nextSequence : tier.foundSequence;
+  #enter(key: K, value: V, position: number, sequence: number): Entry {
     const entry = this.#newEntry(this.#keep(key), value, sequence);
-    if (isNew) tier.nextSequence++;
-    if (position === 0) this.size++;
     entry.position = position;
-    entry.moves = tier.moves;
+    entry.moves = this.tier.moves;
     this.memory.add(entry);
     return entry;
   }
@@ -359,20 +403,26 @@ export class Core<K extends Key = Key, V = unknown> {
 
   /** Stages a value. */
   write(entry: Entry): void {
-    const { coder } = this;
-    coder.encode(entry.value);
+    this.coder.encode(entry.value);
     const before = this.#positionOf(entry);
+    this.key.set(entry.key);
+    entry.position = this.#stage(before, entry.sequence, entry.expires, entry.tags);
+    entry.stuck = false;
+    this.counters.bytesWritten += this.coder.length;
+    this.memory.markClean(entry);
+  }
+
+  /** Stages what the coder has under the key in `key`. */
+  #stage(before: number, sequence: number, expires: number, tags: readonly string[]): number {
+    const { coder } = this;
     const value = this.#new;
     value.format = coder.format;
     value.bytes = coder.bytes;
     value.length = coder.length;
-    value.sequence = entry.sequence;
-    value.expires = entry.expires;
-    value.tags = entry.tags;
-    entry.position = this.tier.put(this.key.set(entry.key), value, before);
-    entry.stuck = false;
-    this.counters.bytesWritten += value.length;
-    this.memory.markClean(entry);
+    value.sequence = sequence;
+    value.expires = expires;
+    value.tags = tags;
+    return this.tier.put(this.key, value, before);
   }
 
   /** What follows every change. */

@@ -34,6 +34,7 @@ export class Spiller {
 
   /** Makes room after a change, now or soon. */
   afterChange(): void {
+    this.#limitStaged();
     if (!this.#isOver()) return;
     const { settings, memory } = this.#core;
     if (settings.spill === "async" && memory.used <= 2 * this.#limit()) this.#spilling ??= this.#spillLater();
@@ -91,8 +92,12 @@ export class Spiller {
       }
       if ((++count & 15) === 0 && performance.now() > time) return;
     }
-    if (core.tier.staged > MOST_STAGED && !core.inBatch && !core.committer.isCommitting)
-      core.committer.commit(false, false);
+    this.#limitStaged();
+  }
+
+  #limitStaged(): void {
+    const { tier, inBatch, committer } = this.#core;
+    if (tier.staged > MOST_STAGED && !inBatch && !committer.isCommitting) committer.commit(false, false);
   }
 
   /** Takes one value out of memory, storing it when it is not stored as it is. */

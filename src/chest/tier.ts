@@ -74,6 +74,8 @@ export interface ColdTier {
   nextSequence: number;
   /** Keys stored at the last commit. */
   readonly storedCount: number;
+  /** Small values are read from it as quickly as from memory, and may be put there without being kept in memory. */
+  readonly isQuick?: boolean;
   /** What was found to be damaged since it was opened. */
   readonly damage: readonly Damage[];
   /** Changes when nothing is left at positions that were given out. */

@@ -16,20 +16,25 @@ export interface Step {
 }
 
 const EXTENT = 32 * 1024;
-const fileMethods = {
+const fileMethods: Pick<DataFile, "write" | "truncate" | "sync"> = {
   write: DataFile.prototype.write,
   truncate: DataFile.prototype.truncate,
   sync: DataFile.prototype.sync,
 };
-const tableMethods = {
+const tableMethods: Pick<Table, "put" | "remove" | "seal" | "grow" | "discard"> = {
   put: Table.prototype.put,
   remove: Table.prototype.remove,
   seal: Table.prototype.seal,
   grow: Table.prototype.grow,
   discard: Table.prototype.discard,
 };
-const headMethods = { write: Head.prototype.write, sync: Head.prototype.sync };
-const functions = { rmSync: fs.rmSync, openSync: fs.openSync, fsyncSync: fs.fsyncSync, renameSync: fs.renameSync };
+const headMethods: Pick<Head, "write" | "sync"> = { write: Head.prototype.write, sync: Head.prototype.sync };
+const functions: Pick<typeof fs, "rmSync" | "openSync" | "fsyncSync" | "renameSync"> = {
+  rmSync: fs.rmSync,
+  openSync: fs.openSync,
+  fsyncSync: fs.fsyncSync,
+  renameSync: fs.renameSync,
+};
 
 const writeName = (offset: number, bytes: Uint8Array): string =>
   offset === 0 ? "segment header" : bytes.length >= EXTENT ? "extent" : bytes.length === 6 ? "segment end" : "append";

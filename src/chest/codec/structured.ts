@@ -1,5 +1,5 @@
 import { CodecError } from "../../errors.ts";
-import { ByteWriter, VarintReader } from "../bytes.ts";
+import { asciiText, ByteWriter, VarintReader } from "../bytes.ts";
 import { type ElementKind, elementKinds, kindOf } from "./elements.ts";
 
 /*
@@ -31,6 +31,8 @@ const BOXED = 21;
 const REFERENCE = 22;
 const HOLE = 23;
 
+/** Text of so many bytes is looked at before it is decoded. */
+const SHORT = 256;
 /** Values within values, both ways. */
 const DEEPEST = 1000;
 
@@ -362,15 +364,9 @@ class Decoder {
     const length = this.#length(1);
     const start = this.#at;
     this.#at += length;
-    if (length <= 32) {
-      let text = "";
-      let i = start;
-      for (; i < this.#at; i++) {
-        const byte = this.#bytes[i]!;
-        if (byte > 127) break;
-        text += String.fromCharCode(byte);
-      }
-      if (i === this.#at) return text;
+    if (length <= SHORT) {
+      const text = asciiText(this.#bytes, start, this.#at);
+      if (text !== undefined) return text;
     }
     try {
       return decoder.decode(this.#bytes.subarray(start, this.#at));

@@ -83,6 +83,11 @@ export class Appender {
     return this.active.id * OFFSETS + this.drained + this.#buffered;
   }
 
+  /** Holds records that are not in the file yet. */
+  get buffer(): Uint8Array {
+    return this.#buffer;
+  }
+
   /** Bytes of memory that it takes. */
   get resident(): number {
     return this.#buffer.length;

@@ -1,17 +1,22 @@
 const FIRST = 1024;
 
-/** The changes that are in the log and not in the index yet: in order, and found by hash. */
+/**
+ * The changes that are in the log and not in the index yet: in order, and found by hash, the newest first. Typed arrays
+ * only: it holds hundreds of thousands of them without work for the collector.
+ */
 export class Changes {
   length = 0;
   /** At most so many of them are new keys. */
   inserts = 0;
   #h1: Uint32Array = new Uint32Array(FIRST);
+  /** Tag, and 2^16 when it is a removal. */
   #tag: Uint32Array = new Uint32Array(FIRST);
   #position: Float64Array = new Float64Array(FIRST);
   #before: Float64Array = new Float64Array(FIRST);
-  /** Hash to the newest position, or positions where several keys share a hash. Filled when first asked for. */
-  #staged: Map<number, number | number[]> = new Map();
-  #indexed = 0;
+  /** The change before it in the same bucket, plus one; 0: none. */
+  #next: Uint32Array = new Uint32Array(FIRST);
+  /** The newest change in each bucket, plus one; twice as many as there is room for changes. */
+  #buckets: Uint32Array = new Uint32Array(2 * FIRST);
   #applied = 0;
 
   get hasStaged(): boolean {
@@ -25,6 +30,9 @@ export class Changes {
     this.#tag[at] = removed ? tag | 0x10000 : tag;
     this.#position[at] = position;
     this.#before[at] = before;
+    const bucket = h1 & (this.#buckets.length - 1);
+    this.#next[at] = this.#buckets[bucket]!;
+    this.#buckets[bucket] = at + 1;
     if (before === 0 && !removed) this.inserts++;
   }
 
@@ -38,29 +46,27 @@ export class Changes {
     this.#tag = double(this.#tag);
     this.#position = double(this.#position);
     this.#before = double(this.#before);
+    this.#next = new Uint32Array(this.#h1.length);
+    this.#buckets = new Uint32Array(this.#h1.length * 2);
+    const mask = this.#buckets.length - 1;
+    for (let at = 0; at < this.length; at++) {
+      const bucket = this.#h1[at]! & mask;
+      this.#next[at] = this.#buckets[bucket]!;
+      this.#buckets[bucket] = at + 1;
+    }
   }
 
   /** What the newest change of a key says, by `resolve`; undefined when none is the key's. */
   find(h1: number, tag: number, resolve: (position: number) => number | undefined): number | undefined {
-    for (; this.#indexed < this.length; this.#indexed++) this.#index(this.#indexed);
-    const found = this.#staged.get(h1 * 65536 + tag);
-    if (found === undefined) return undefined;
-    if (typeof found === "number") return resolve(found);
-    for (let i = found.length - 1; i >= 0; i--) {
-      const position = resolve(found[i]!);
-      if (position !== undefined) return position;
+    let at = this.#buckets[h1 & (this.#buckets.length - 1)]!;
+    while (at !== 0) {
+      if (this.#h1[at - 1] === h1 && (this.#tag[at - 1]! & 0xffff) === tag) {
+        const found = resolve(this.#position[at - 1]!);
+        if (found !== undefined) return found;
+      }
+      at = this.#next[at - 1]!;
     }
     return undefined;
-  }
-
-  #index(at: number): void {
-    const hash = this.#h1[at]! * 65536 + (this.#tag[at]! & 0xffff);
-    const position = this.#position[at]!;
-    const before = this.#before[at]!;
-    const present = this.#staged.get(hash);
-    if (present === undefined || present === before) this.#staged.set(hash, position);
-    else if (typeof present === "number") this.#staged.set(hash, [present, position]);
-    else present.push(position);
   }
 
   /** Visits each once, in order; where `visit` threw, the next call goes on. */
@@ -75,14 +81,16 @@ export class Changes {
   clear(): void {
     this.length = 0;
     this.inserts = 0;
-    this.#indexed = 0;
     this.#applied = 0;
-    this.#staged.clear();
-    if (this.#h1.length > 2 ** 16) {
-      this.#h1 = new Uint32Array(FIRST);
-      this.#tag = new Uint32Array(FIRST);
-      this.#position = new Float64Array(FIRST);
-      this.#before = new Float64Array(FIRST);
+    if (this.#h1.length <= 2 ** 16) {
+      this.#buckets.fill(0);
+      return;
     }
+    this.#h1 = new Uint32Array(FIRST);
+    this.#tag = new Uint32Array(FIRST);
+    this.#position = new Float64Array(FIRST);
+    this.#before = new Float64Array(FIRST);
+    this.#next = new Uint32Array(FIRST);
+    this.#buckets = new Uint32Array(2 * FIRST);
   }
 }

@@ -1,6 +1,6 @@
 import { DamagedError, OutcoreError } from "../../errors.ts";
 import { Lease } from "../../memory/lease.ts";
-import type { KeyBytes } from "../keys.ts";
+import { decodeKey, describeKey, type KeyBytes } from "../keys.ts";
 import type { StoredValue } from "../tier.ts";
 import type { Appender } from "./appender.ts";
 import type { MappedMemory } from "./mapped.ts";
@@ -9,7 +9,19 @@ import { OFFSETS, type Segment } from "./segment.ts";
 import type { Segments } from "./segments.ts";
 
 const NO_TAGS: readonly string[] = [];
+/** Longer keys are not put into messages. */
+const LONGEST_NAMED = 200;
 const decoder = new TextDecoder();
+
+/** The key that a record, which may be damaged, seems to have. */
+function keyName({ bytes, keyStart, keyLength }: RecordFields): string | undefined {
+  if (keyLength > LONGEST_NAMED) return undefined;
+  try {
+    return describeKey(decodeKey(bytes, keyStart, keyStart + keyLength));
+  } catch {
+    return undefined;
+  }
+}
 
 /** Reads records by their positions, wherever they are now. */
 export class Records {
@@ -22,6 +34,11 @@ export class Records {
   #readOnly: boolean;
   #record: RecordFields = new RecordFields();
   #match: RecordFields = new RecordFields();
+  /**
+   * Where the record in `#match` is, when it is a put that was found by its key just now, in a file: what is in the
+   * buffer may be gone from there with the next change.
+   */
+  #matched = 0;
   #key: KeyBytes | undefined;
   #value: { -readonly [Name in keyof StoredValue]: StoredValue[Name] } = {
     format: 0,
@@ -57,8 +74,11 @@ export class Records {
     return into.parse(bytes, offset, 0);
   }
 
-  damaged(position: number, detail: string): DamagedError {
-    return new DamagedError(this.#segments.pathOf(position), position % OFFSETS, detail);
+  /** `record`: what is there, as far as it can be told, for its key. */
+  damaged(position: number, detail: string, record?: RecordFields): DamagedError {
+    const name = record && keyName(record);
+    const what = name === undefined ? detail : `${detail}; its key seems to be ${name}`;
+    return new DamagedError(this.#segments.pathOf(position), position % OFFSETS, what);
   }
 
   /** The key that `isMatch` and `matchesStaged` look for. */
@@ -69,19 +89,22 @@ export class Records {
   /** Whether a put of the key looked for is at a position. */
   readonly isMatch = (position: number): boolean => {
     const record = this.#match;
+    this.#matched = 0;
     if (!this.load(position, record) || record.kind !== PUT) throw this.damaged(position, "there is no record");
     if (this.#key!.equals(record.bytes, record.keyStart, record.keyLength)) {
       this.foundSequence = record.sequence;
       this.foundExpires = record.expires;
+      if (record.bytes !== this.appender?.buffer) this.#matched = position;
       return true;
     }
-    if (!record.intact()) throw this.damaged(position, "the record's checksum does not match");
+    if (!record.intact()) throw this.damaged(position, "the record's checksum does not match", record);
     return false;
   };
 
   /** The position when it is a put of the key, 0 when it is a removal of it, undefined when it is another key's. */
   readonly matchesStaged = (position: number): number | undefined => {
     const record = this.#match;
+    this.#matched = 0;
     if (!this.load(position, record)) throw this.damaged(position, "there is no record");
     if (!this.#key!.equals(record.bytes, record.keyStart, record.keyLength)) return undefined;
     this.foundSequence = record.sequence;
@@ -90,9 +113,12 @@ export class Records {
   };
 
   #intact(position: number): RecordFields {
-    const record = this.#record;
-    if (!this.load(position, record) || record.kind !== PUT) throw this.damaged(position, "there is no record");
-    if (!record.intact()) throw this.damaged(position, "the record's checksum does not match");
+    const known = position === this.#matched;
+    const record = known ? this.#match : this.#record;
+    this.#matched = 0;
+    if (!known && (!this.load(position, record) || record.kind !== PUT))
+      throw this.damaged(position, "there is no record");
+    if (!record.intact()) throw this.damaged(position, "the record's checksum does not match", record);
     return record;
   }
 
@@ -124,7 +150,7 @@ export class Records {
       segment.copy(record.valueStart, copy);
     } catch (error) {
       throw error instanceof OutcoreError && error.code === "TRUNCATED"
-        ? this.damaged(position, "the value is cut short")
+        ? this.damaged(position, "the value is cut short", record)
         : error;
     }
     this.#verify(segment, position, record, copy);
@@ -133,7 +159,7 @@ export class Records {
 
   #verify(segment: Segment, position: number, record: RecordFields, bytes: Uint8Array): void {
     if (segment.isVerified(record.valueStart)) return;
-    if (!record.isExtent(bytes)) throw this.damaged(position, "the value's checksum does not match");
+    if (!record.isExtent(bytes)) throw this.damaged(position, "the value's checksum does not match", record);
     segment.verified(record.valueStart);
   }
 
@@ -148,7 +174,7 @@ export class Records {
     if ((record.flags & EXTENT) === 0 || record.format > 31) return undefined;
     const segment = this.#segments.of(position);
     const { valueStart, valueLength, format } = record;
-    if (segment.file.size() < valueStart + valueLength) throw this.damaged(position, "the value is cut short");
+    if (segment.file.size() < valueStart + valueLength) throw this.damaged(position, "the value is cut short", record);
     const inner = segment.lease(valueStart, valueLength);
     const end = (): void => {
       inner.release();
@@ -191,6 +217,7 @@ export class Records {
   /** Whether the record at a position has a key. */
   hasKey(position: number, key: KeyBytes): boolean {
     const record = this.#match;
+    this.#matched = 0;
     if (!this.load(position, record)) throw this.damaged(position, "there is no record");
     return key.equals(record.bytes, record.keyStart, record.keyLength);
   }
@@ -206,7 +233,8 @@ export class Records {
   supersede(position: number): number {
     if (position === 0) return 0;
     const record = this.#match;
-    if (!this.load(position, record)) return 0;
+    if (position !== this.#matched && !this.load(position, record)) return 0;
+    this.#matched = 0;
     const size = record.end - record.start;
     const segment = this.#segments.of(position);
     if (segment.dead >= 0) segment.dead += size;

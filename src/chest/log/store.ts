@@ -20,6 +20,7 @@ const LEAST_WASTE: number = 2 ** 20;
 /** The default tier: an append-only log of records in segments, and an index over it. docs/chest-format.md. */
 export class LogStore implements ColdTier {
   readonly name = "log";
+  readonly isQuick = true;
   readonly folder: string;
   readonly readOnly: boolean;
   generation = 0;
