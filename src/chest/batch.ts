@@ -14,8 +14,9 @@ export function applyBatch<K extends Key, V>(core: Core<K, V>, fill: (batch: Bat
   const steps: (() => void)[] = [];
   const batch: Batch<K, V> = {
     set: (key, value, options) => {
-      core.key.set(key);
+      core.check(key, value, options);
       core.coder.encode(value);
+      core.key.set(key);
       steps.push(() => core.put(key, value, options));
       return batch;
     },

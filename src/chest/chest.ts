@@ -3,7 +3,7 @@ import { InvalidArgumentError, LockedError } from "../errors.ts";
 import { applyBatch, type Batch } from "./batch.ts";
 import { elementsOf, ValueCoder } from "./codec/codec.ts";
 import { Core, type SetOptions } from "./core.ts";
-import type { Key } from "./keys.ts";
+import { decodeKey, type Key } from "./keys.ts";
 import { ChestLease } from "./lease.ts";
 import { LogStore } from "./log/store.ts";
 import { type ChestOptions, checkOptions, type Settings } from "./options.ts";
@@ -257,8 +257,11 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     const core = this.#core;
     const list = [...keys];
     for (const key of list) {
-      const position = core.memory.get(key) === undefined ? core.locate(key) : 0;
-      if (position !== 0) core.tier.prefetch(position);
+      if (core.memory.get(key) !== undefined) continue;
+      core.steadily(() => {
+        const position = core.locate(key);
+        if (position !== 0) core.tier.prefetch(position);
+      });
     }
     for (const key of list) this.prefetch(key);
   }
@@ -286,20 +289,29 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
    * which it may have changed in place. Returns the value. Never loses a change, whatever leaves memory meanwhile.
    */
   mutate(key: K, change: (value: V | undefined) => unknown): V | undefined {
-    this.#core.writable();
+    const core = this.#core;
+    core.writable();
     const value = this.get(key);
-    const result = change(value);
-    const next = result === undefined ? value : (result as V);
-    if (next === undefined && !this.has(key)) return undefined;
-    this.set(key, next as V, this.#keptOptions(key));
-    return next as V;
-  }
-
-  #keptOptions(key: K): SetOptions | undefined {
-    const entry = this.#core.memory.get(key);
-    if (entry === undefined) return undefined;
-    const timeToLive = entry.expires === 0 ? {} : { timeToLive: entry.expires - Date.now() };
-    return { ...timeToLive, tags: entry.tags };
+    let about = core.about(key);
+    const watch = { key: core.key.set(key).text(), changed: false };
+    core.watched.push(watch);
+    let result: unknown;
+    try {
+      result = change(value);
+    } finally {
+      core.watched.splice(core.watched.indexOf(watch), 1);
+    }
+    if (watch.changed) {
+      /* The function has set or deleted the key itself: what it returns comes after that. */
+      if (result === undefined) return this.get(key);
+      about = core.about(key);
+    }
+    const next = (result === undefined ? value : result) as V;
+    if (next === undefined && about === undefined) return undefined;
+    if (about === undefined) core.put(key, next);
+    else core.put(key, next, about, about.expires);
+    core.afterChange();
+    return next;
   }
 
   /**
@@ -309,20 +321,23 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
   async memoize(key: K, make: () => V | Promise<V>, options?: SetOptions): Promise<V> {
     const present = this.get(key);
     if (present !== undefined || this.has(key)) return present as V;
-    const name = this.#core.key.set(key).text();
+    const { key: bytes } = this.#core;
+    const name = bytes.set(key).text();
     const pending = this.#pending.get(name);
     if (pending !== undefined) return pending;
-    const made = (async () => {
-      try {
-        const value = await make();
-        this.set(key, value, options);
-        return value;
-      } finally {
-        this.#pending.delete(name);
-      }
-    })();
+    const made = this.#make(decodeKey(bytes.bytes, 0, bytes.length) as K, make, options);
     this.#pending.set(name, made);
-    return made;
+    try {
+      return await made;
+    } finally {
+      this.#pending.delete(name);
+    }
+  }
+
+  async #make(key: K, make: () => V | Promise<V>, options?: SetOptions): Promise<V> {
+    const value = await make();
+    this.set(key, value, options);
+    return value;
   }
 
   /**
@@ -342,9 +357,11 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
         if (!core.closed) core.spiller.makeRoom(false);
       });
     }
-    const position = core.locate(key);
-    if (position === 0) return undefined;
-    const found = core.tier.lease(position);
+    const found = core.steadily(() => {
+      const position = core.locateLive(key);
+      return position === 0 ? null : core.tier.lease(position);
+    });
+    if (found === null) return undefined;
     const kind = found && elementsOf(found.format);
     if (found === undefined || kind === undefined) {
       found?.lease.release();

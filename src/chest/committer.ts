@@ -1,4 +1,4 @@
-import { CodecError, LimitError } from "../errors.ts";
+import { CodecError, InvalidArgumentError, LimitError } from "../errors.ts";
 import type { Core } from "./core.ts";
 import { describeKey } from "./keys.ts";
 import type { Entry } from "./policy.ts";
@@ -10,6 +10,7 @@ export class Committer {
   #core: Core;
   /** The keys that there are, for making room on the disk. */
   #keys: () => Iterable<unknown>;
+  isCommitting = false;
 
   constructor(core: Core, keys: () => Iterable<unknown>) {
     this.#core = core;
@@ -23,6 +24,16 @@ export class Committer {
 
   /** Stages every dirty value and commits; `detect`: those too that were changed in place. */
   commit(sync: boolean, detect: boolean): void {
+    if (this.isCommitting) throw new InvalidArgumentError("a chest cannot be flushed while it encodes a value");
+    this.isCommitting = true;
+    try {
+      this.#commit(sync, detect);
+    } finally {
+      this.isCommitting = false;
+    }
+  }
+
+  #commit(sync: boolean, detect: boolean): void {
     const core = this.#core;
     let failed = detect ? this.#detect() : undefined;
     const { memory } = core;
@@ -40,9 +51,9 @@ export class Committer {
           core.write(entry);
           entry.listed = false;
         } catch (error) {
-          if (!(error instanceof CodecError)) throw error;
+          if (!isOfValue(error)) throw error;
           entry.stuck = true;
-          failed ??= new CodecError(`the value of ${describeKey(entry.key)} cannot be stored: ${error.message}`, error);
+          failed ??= error instanceof CodecError ? ofKey(entry.key, error) : error;
           kept.push(entry);
         }
       }
@@ -114,4 +125,13 @@ export class Committer {
     const sync = this.#core.settings.durability !== "none";
     return this.#core.tier.compactStep(SLICE, true, () => this.commit(sync, false));
   }
+}
+
+/** Whether an error is one value's or key's own, and others can be stored. */
+export function isOfValue(error: unknown): error is Error {
+  return error instanceof CodecError || error instanceof InvalidArgumentError;
+}
+
+function ofKey(key: unknown, error: CodecError): CodecError {
+  return new CodecError(`the value of ${describeKey(key)} cannot be stored: ${error.message}`, error);
 }

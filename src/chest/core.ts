@@ -1,4 +1,13 @@
-import { ClosedError, CodecError, DiskFullError, NotFoundError, ReadOnlyError } from "../errors.ts";
+import {
+  ClosedError,
+  CodecError,
+  DamagedError,
+  DiskFullError,
+  InvalidArgumentError,
+  LimitError,
+  NotFoundError,
+  ReadOnlyError,
+} from "../errors.ts";
 import type { ValueCoder } from "./codec/codec.ts";
 import { Committer } from "./committer.ts";
 import { decodeKey, type Key, KeyBytes } from "./keys.ts";
@@ -50,6 +59,10 @@ export class Core<K extends Key = Key, V = unknown> {
   closed = false;
   /** Nothing is committed in between. */
   inBatch = false;
+  /** Grows with every change, so that who called a function of the user's sees whether that made one. */
+  version = 0;
+  /** Keys that `mutate` is at work on, and whether its function changed them itself. */
+  watched: { readonly key: string; changed: boolean }[] = [];
   /** Hashes of keys that were asked for lately and not kept. */
   #doors: Uint32Array = new Uint32Array(DOORS);
   #new: NewValue = { format: 0, bytes: new Uint8Array(0), length: 0, sequence: 0, expires: 0, tags: NO_TAGS };
@@ -94,12 +107,17 @@ export class Core<K extends Key = Key, V = unknown> {
       this.memory.policy.touch(entry);
       return entry.value as V;
     }
+    return this.steadily(() => this.load(key, isMiss));
+  }
+
+  /** What a reader does again when the writer has compacted what the index of a moment ago pointed to. */
+  steadily<T>(read: () => T): T {
+    if (!this.readOnly) return read();
     for (let attempt = 0; ; attempt++) {
       try {
-        return this.load(key, isMiss);
+        return read();
       } catch (error) {
-        /* The writer has compacted what the index of a moment ago pointed to. */
-        if (!this.readOnly || attempt > 10 || !(error instanceof NotFoundError)) throw error;
+        if (attempt > 100 || !(error instanceof NotFoundError)) throw error;
         this.tier.refresh();
       }
     }
@@ -117,7 +135,7 @@ export class Core<K extends Key = Key, V = unknown> {
     }
     if (!this.readOnly || entry.moves === this.tier.generation) return entry;
     /* A reader's value holds while the index still points to where it was read. */
-    if (this.locate(key) === entry.position) {
+    if (this.steadily(() => this.locate(key)) === entry.position) {
       entry.moves = this.tier.generation;
       return entry;
     }
@@ -144,11 +162,23 @@ export class Core<K extends Key = Key, V = unknown> {
 
   has(key: K): boolean {
     if (this.find(key) !== undefined) return true;
-    return this.locate(key) !== 0 && !this.#isFoundExpired();
+    return this.locateLive(key) !== 0;
   }
 
-  /** The value of a key that is not in memory. */
-  load(key: K, isMiss: boolean): V | undefined {
+  /** Position of a key in the tier, 0 when there is none or its time is over. */
+  locateLive(key: K): number {
+    const position = this.steadily(() => this.locate(key));
+    return position !== 0 && this.#isFoundExpired() ? 0 : position;
+  }
+
+  /** The key as the tier has it: an object of the user's may be another key by the time it is used again. */
+  #keep(key: K): K {
+    if (typeof key !== "object" || key === null) return key;
+    return decodeKey(this.key.bytes, 0, this.key.length) as K;
+  }
+
+  /** The value of a key that is not in memory; `pins`: kept there, whatever it takes. */
+  load(key: K, isMiss: boolean, pins = 0): V | undefined {
     const { tier, counters } = this;
     const position = this.locate(key);
     if (position === 0) return undefined;
@@ -157,22 +187,25 @@ export class Core<K extends Key = Key, V = unknown> {
       if (!this.readOnly) this.remove(key);
       return undefined;
     }
+    const kept = this.#keep(key);
+    const { version } = this;
     const stored = tier.read(position);
     const { start, end, sequence, expires, tags } = stored;
     const value = this.coder.decode(stored.format, stored.bytes, start, end, stored.owned) as V;
     counters.bytesRead += end - start;
-    if (isMiss) {
-      counters.misses++;
-      this.options.onMiss?.(key);
-      if (!this.#isWorthKeeping(value)) return value;
+    if (isMiss) counters.misses++;
+    /* What a decoder of the user's has put into the chest meanwhile is newer. */
+    if (version === this.version && (!isMiss || this.#isWorthKeeping(value))) {
+      const entry = this.#newEntry(kept, value, sequence);
+      entry.position = position;
+      entry.moves = this.readOnly ? tier.generation : tier.moves;
+      entry.expires = expires;
+      entry.tags = tags;
+      entry.pins = pins;
+      this.memory.add(entry);
+      this.spiller.makeRoom(false);
     }
-    const entry = this.#newEntry(key, value, sequence);
-    entry.position = position;
-    entry.moves = this.readOnly ? tier.generation : tier.moves;
-    entry.expires = expires;
-    entry.tags = tags;
-    this.memory.add(entry);
-    this.spiller.makeRoom(false);
+    if (isMiss) this.options.onMiss?.(key);
     return value;
   }
 
@@ -212,21 +245,32 @@ export class Core<K extends Key = Key, V = unknown> {
   #weigh(key: K, value: V): number {
     const own = this.options.weigh;
     const keyWeight = typeof key === "string" ? key.length : typeof key === "object" ? weigh(key) * 2 : 0;
-    return ENTRY_WEIGHT + keyWeight + (own === undefined ? weigh(value) : own(value, key));
+    return ENTRY_WEIGHT + keyWeight + (own === undefined ? weigh(value) : this.#ownWeight(own(value, key)));
+  }
+
+  #ownWeight(weight: unknown): number {
+    if (typeof weight === "number" && weight >= 0 && weight < Number.POSITIVE_INFINITY) return weight;
+    throw new InvalidArgumentError(`weigh must return a number of bytes from 0 on, not ${String(weight)}`);
+  }
+
+  /** @throws what `put` would throw for what the user says of a value. */
+  check(key: K, value: V, options?: SetOptions): void {
+    this.#expiry(options);
+    if (this.options.weigh !== undefined) this.#weigh(key, value);
+  }
+
+  #expiry(options?: SetOptions): number {
+    const lives = options?.timeToLive ?? this.settings.timeToLive;
+    if (!(lives >= 0)) throw new InvalidArgumentError(`timeToLive must be milliseconds from 0 on, not ${lives}`);
+    return lives > 0 ? Date.now() + lives : 0;
   }
 
   /** Brings a value into memory and keeps it there until it is unpinned. False when there is no such key. */
   pin(key: K): boolean {
-    this.get(key, false);
-    let entry = this.memory.get(key);
+    const entry = this.find(key);
     if (entry === undefined) {
-      /* Larger than the budget: it left at once. */
-      const value = this.load(key, false);
-      if (value === undefined && !this.has(key)) return false;
-      entry = this.#newEntry(key, value as V, this.tier.foundSequence);
-      entry.position = this.locate(key);
-      entry.moves = this.readOnly ? this.tier.generation : this.tier.moves;
-      this.memory.add(entry);
+      this.steadily(() => this.load(key, false, 1));
+      return this.memory.get(key) !== undefined;
     }
     entry.pins++;
     return true;
@@ -234,10 +278,9 @@ export class Core<K extends Key = Key, V = unknown> {
 
   /* ---- changing ---- */
 
-  put(key: K, value: V, options?: SetOptions): void {
-    const lives = options?.timeToLive ?? this.settings.timeToLive;
-    const expires = lives > 0 ? Date.now() + lives : 0;
-    const tags = options?.tags ?? NO_TAGS;
+  /** `expires`: when it does, in place of what the options say. */
+  put(key: K, value: V, options?: SetOptions, expires: number = this.#expiry(options)): void {
+    const tags = options?.tags === undefined ? NO_TAGS : [...options.tags];
     const { memory } = this;
     let entry = memory.get(key);
     if (entry !== undefined && entry.expires !== 0 && entry.expires <= Date.now()) {
@@ -252,7 +295,10 @@ export class Core<K extends Key = Key, V = unknown> {
       else entry = this.#enter(key, value, position, sequence);
       if (isNew) this.tier.nextSequence++;
       if (position === 0) this.size++;
-      if (entry === undefined) return;
+      if (entry === undefined) {
+        this.changed(key);
+        return;
+      }
     } else {
       memory.reweigh(entry, this.#weigh(key, value));
       entry.value = value;
@@ -262,6 +308,24 @@ export class Core<K extends Key = Key, V = unknown> {
     entry.expires = expires;
     entry.tags = tags;
     memory.markDirty(entry);
+    this.changed(key);
+  }
+
+  /** A key was set or removed. */
+  changed(key: unknown): void {
+    this.version++;
+    if (this.watched.length === 0) return;
+    const name = this.key.set(key).text();
+    for (const each of this.watched) if (each.key === name) each.changed = true;
+  }
+
+  /** When a key's value expires and how it is tagged; undefined when there is no such key. */
+  about(key: K): { expires: number; tags: readonly string[] } | undefined {
+    const entry = this.find(key);
+    if (entry !== undefined) return { expires: entry.expires, tags: entry.tags };
+    const position = this.locateLive(key);
+    if (position === 0) return undefined;
+    return { expires: this.tier.foundExpires, tags: this.tier.read(position).tags };
   }
 
   /**
@@ -272,12 +336,14 @@ export class Core<K extends Key = Key, V = unknown> {
     const { tier, coder, counters, memory, options } = this;
     if (memory.size < FEW || !tier.isQuick || options.onSpill !== undefined || options.weigh !== undefined)
       return false;
+    /* An encoder of the user's may use the chest, and so the key in `key`. */
+    if (typeof options.codec === "object") return false;
     if (this.#isWorthKeeping(value)) return false;
     try {
       coder.encode(value);
       this.#stage(before, sequence, expires, tags);
     } catch (error) {
-      if (error instanceof CodecError || error instanceof DiskFullError) return false;
+      if (error instanceof CodecError || error instanceof DiskFullError || error instanceof LimitError) return false;
       throw error;
     }
     counters.bytesWritten += coder.length;
@@ -286,8 +352,7 @@ export class Core<K extends Key = Key, V = unknown> {
 
   /** A key that is not in memory: new, or stored. */
   #enter(key: K, value: V, position: number, sequence: number): Entry {
-    const kept: Key = typeof key === "object" && key !== null ? decodeKey(this.key.bytes, 0, this.key.length) : key;
-    const entry = this.#newEntry(kept as K, value, sequence);
+    const entry = this.#newEntry(this.#keep(key), value, sequence);
     entry.position = position;
     entry.moves = this.tier.moves;
     this.memory.add(entry);
@@ -304,6 +369,7 @@ export class Core<K extends Key = Key, V = unknown> {
     if (position !== 0) tier.remove(this.key, position);
     if (entry !== undefined) memory.release(entry);
     this.size--;
+    this.changed(key);
     return expires === 0 || expires > Date.now();
   }
 
@@ -317,7 +383,12 @@ export class Core<K extends Key = Key, V = unknown> {
     if (position === 0) return true;
     this.coder.encode(value);
     const { format, bytes, length } = this.coder;
-    if (this.tier.matches(position, format, bytes, length)) return false;
+    try {
+      if (this.tier.matches(position, format, bytes, length)) return false;
+    } catch (error) {
+      /* What is in memory is whole, and takes the place of what is not. */
+      if (!(error instanceof DamagedError)) throw error;
+    }
     this.counters.changesDetected++;
     return true;
   }
@@ -357,6 +428,7 @@ export class Core<K extends Key = Key, V = unknown> {
   /** What follows every change. */
   afterChange(): void {
     this.spiller.afterChange();
-    if (this.settings.durability === "always" && !this.inBatch) this.committer.commit(true, false);
+    const { durability } = this.settings;
+    if (durability === "always" && !this.inBatch && !this.committer.isCommitting) this.committer.commit(true, false);
   }
 }

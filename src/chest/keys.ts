@@ -22,6 +22,8 @@ const DATE = 11;
 const BYTES = 12;
 const TUPLE = 13;
 
+/** Bytes of a key: half a segment. */
+const LONGEST_KEY = 2 ** 27 - 2 ** 16;
 /** Text of so many bytes is looked at here. */
 const SHORT = 256;
 /** Tuples within tuples. */
@@ -151,6 +153,7 @@ export class KeyBytes {
   set(key: unknown): this {
     this.writer.length = 0;
     encode(this.writer, key, 0);
+    if (this.writer.length > LONGEST_KEY) throw new InvalidArgumentError(`a key has at most ${LONGEST_KEY} bytes`);
     this.#hash();
     return this;
   }

@@ -1,4 +1,4 @@
-import { CodecError } from "../errors.ts";
+import { isOfValue } from "./committer.ts";
 import type { Core } from "./core.ts";
 import type { Entry } from "./policy.ts";
 
@@ -82,7 +82,7 @@ export class Spiller {
       try {
         this.evict(entry);
       } catch (error) {
-        if (error instanceof CodecError) {
+        if (isOfValue(error)) {
           entry.stuck = true;
           continue;
         }
@@ -97,7 +97,7 @@ export class Spiller {
 
   #limitStaged(): void {
     const { tier, inBatch, committer } = this.#core;
-    if (tier.staged > MOST_STAGED && !inBatch) committer.commit(false, false);
+    if (tier.staged > MOST_STAGED && !inBatch && !committer.isCommitting) committer.commit(false, false);
   }
 
   /** Takes one value out of memory, storing it when it is not stored as it is. */

@@ -1,3 +1,4 @@
+import { CUSTOM } from "./codec/codec.ts";
 import type { Core } from "./core.ts";
 import type { Key } from "./keys.ts";
 import { MOST_STAGED } from "./spiller.ts";
@@ -6,13 +7,24 @@ import type { NewValue } from "./tier.ts";
 /** Sets a key to its value in another chest, as it is encoded there. */
 export function copyValue<K extends Key, V>(from: Core<K, V>, to: Core<K, V>, key: K): void {
   const value = encodedValue(from, key);
+  if (value.format === CUSTOM && !from.coder.hasCodecOf(to.coder)) {
+    const { expires, tags } = from.about(key) ?? { expires: 0, tags: [] };
+    to.put(key, from.get(key, false) as V, { tags }, expires);
+    to.spiller.makeRoom(true);
+    return;
+  }
   const { tier, memory } = to;
   const resident = memory.get(key);
   const before = to.locate(key);
-  if (resident === undefined && before === 0) to.size++;
-  value.sequence = resident?.sequence ?? (before === 0 ? tier.nextSequence++ : tier.foundSequence);
-  if (resident !== undefined) memory.release(resident);
+  const isNew = resident === undefined && before === 0;
+  value.sequence = resident?.sequence ?? (isNew ? tier.nextSequence : tier.foundSequence);
   tier.put(to.key, value, before);
+  if (isNew) {
+    tier.nextSequence++;
+    to.size++;
+  }
+  if (resident !== undefined) memory.release(resident);
+  to.changed(key);
   if (tier.staged > MOST_STAGED) to.committer.commit(false, false);
 }
 

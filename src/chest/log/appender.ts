@@ -16,7 +16,7 @@ import {
   TAGS,
   writeCommit,
 } from "./record.ts";
-import { type Identity, MOST_SEGMENTS, OFFSETS, SEGMENT_HEADER, Segment } from "./segment.ts";
+import { type Identity, MOST_SEGMENTS, OFFSETS, SEGMENT_HEADER, type Segment } from "./segment.ts";
 import type { Segments } from "./segments.ts";
 
 const BUFFER = 512 * 1024;
@@ -32,12 +32,11 @@ const varintSize = (value: number): number => {
 
 /** The end of the log, where records are added: a buffer in front of the active segment. */
 export class Appender {
-  /** Records that are added go here. */
-  active: Segment;
   /** Records that are not in the file yet begin at this offset of the active segment. */
   drained: number;
   /** Bytes added since the last commit. */
   staged = 0;
+  #active: Segment;
   #segments: Segments;
   #segmentSize: number;
   #identity: Identity;
@@ -50,9 +49,21 @@ export class Appender {
     this.#segments = segments;
     this.#segmentSize = segmentSize;
     this.#identity = identity;
-    this.active = active;
+    this.#active = active;
+    active.isActive = true;
     this.drained = active.end;
     this.#capacity = capacity;
+  }
+
+  /** Records that are added go here. */
+  get active(): Segment {
+    return this.#active;
+  }
+
+  set active(segment: Segment) {
+    this.#active.isActive = false;
+    segment.isActive = true;
+    this.#active = segment;
   }
 
   /** Adds to a new segment. */
@@ -98,6 +109,12 @@ export class Appender {
     return into.parse(this.#buffer, offset - this.drained, this.drained);
   }
 
+  /** Visits the records that are not in the file yet, with the base of their positions. */
+  forEachBuffered(record: RecordFields, visit: (base: number) => void): void {
+    const base = this.active.id * OFFSETS + this.drained;
+    for (let at = 0; at < this.#buffered && record.parse(this.#buffer, at, this.drained); at = record.end) visit(base);
+  }
+
   /** Makes sure that the active segment has room for a record, and the buffer for its head. */
   #room(head: number, total: number): void {
     const at = this.drained + this.#buffered;
@@ -116,14 +133,22 @@ export class Appender {
     const before = this.active;
     const end = this.drained + this.#buffered;
     this.drain();
+    /* First the next one: when there is no room or descriptor for it, all stays as it is. */
+    const capacity = Math.max(this.#segmentSize, SEGMENT_HEADER + least + COMMIT_SIZE + END_SIZE);
+    const next = create(this.#segments, before.id + 1, capacity, this.#identity);
     const finish = new Uint8Array(END_SIZE);
     finish[4] = END;
     new DataView(finish.buffer).setUint32(0, crc(finish, 4, END_SIZE), true);
-    before.file.write(end, finish);
+    try {
+      before.synced = false;
+      before.file.write(end, finish);
+      before.file.truncate(end + END_SIZE);
+    } catch (error) {
+      this.#segments.remove(next.id);
+      throw error;
+    }
     before.end = end + END_SIZE;
-    before.file.truncate(before.end);
-    const capacity = Math.max(this.#segmentSize, SEGMENT_HEADER + least + COMMIT_SIZE + END_SIZE);
-    this.active = create(this.#segments, before.id + 1, capacity, this.#identity);
+    this.active = next;
     this.#capacity = capacity;
     this.drained = SEGMENT_HEADER;
     this.#buffered = 0;
@@ -268,7 +293,5 @@ export class Appender {
 
 function create(segments: Segments, id: number, capacity: number, identity: Identity): Segment {
   if (id > MOST_SEGMENTS) throw new LimitError("segments", `${segments.folder} has used up its segment numbers`);
-  const segment = Segment.create(segments.folder, id, capacity, identity);
-  segments.add(segment);
-  return segment;
+  return segments.create(id, capacity, identity);
 }

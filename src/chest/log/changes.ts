@@ -17,6 +17,7 @@ export class Changes {
   #next: Uint32Array = new Uint32Array(FIRST);
   /** The newest change in each bucket, plus one; twice as many as there is room for changes. */
   #buckets: Uint32Array = new Uint32Array(2 * FIRST);
+  #applied = 0;
 
   get hasStaged(): boolean {
     return this.length > 0;
@@ -68,8 +69,10 @@ export class Changes {
     return undefined;
   }
 
-  forEach(visit: (h1: number, tag: number, position: number, before: number, removed: boolean) => void): void {
-    for (let i = 0; i < this.length; i++) {
+  /** Visits each once, in order; where `visit` threw, the next call goes on. */
+  apply(visit: (h1: number, tag: number, position: number, before: number, removed: boolean) => void): void {
+    for (; this.#applied < this.length; this.#applied++) {
+      const i = this.#applied;
       const tag = this.#tag[i]!;
       visit(this.#h1[i]!, tag & 0xffff, this.#position[i]!, this.#before[i]!, tag > 0xffff);
     }
@@ -78,6 +81,7 @@ export class Changes {
   clear(): void {
     this.length = 0;
     this.inserts = 0;
+    this.#applied = 0;
     if (this.#h1.length <= 2 ** 16) {
       this.#buckets.fill(0);
       return;

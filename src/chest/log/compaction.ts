@@ -21,6 +21,8 @@ interface Log {
   /** Adds a value that was at `before`. */
   move(key: KeyBytes, value: NewValue, before: number): void;
   remove(key: KeyBytes, before: number): void;
+  /** Waits until the disk has what was moved, unless durability asks for nothing. */
+  secure(): void;
   retire(segment: Segment): void;
 }
 
@@ -61,6 +63,7 @@ export class Compaction {
     }
     if (job.at + 6 <= segment.end) return false;
     commit();
+    this.#log.secure();
     this.#job = undefined;
     this.#log.retire(segment);
     return false;

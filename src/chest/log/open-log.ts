@@ -1,4 +1,4 @@
-import { ClosedError } from "../../errors.ts";
+import { ClosedError, DiskFullError } from "../../errors.ts";
 import type { KeyBytes } from "../keys.ts";
 import type { Damage } from "../tier.ts";
 import { Appender } from "./appender.ts";
@@ -6,6 +6,7 @@ import { Changes } from "./changes.ts";
 import { emptyState, type Head, type HeadState } from "./head.ts";
 import { LogIndex } from "./log-index.ts";
 import { MappedMemory } from "./mapped.ts";
+import type { RecordFields } from "./record.ts";
 import { Records } from "./records.ts";
 import { type Identity, OFFSETS, SEGMENT_HEADER, type Segment } from "./segment.ts";
 import { Segments } from "./segments.ts";
@@ -46,7 +47,7 @@ export class OpenLog {
     this.options = options;
     this.readOnly = options.readOnly;
     this.identity = identity;
-    this.segments = new Segments(folder, !options.readOnly);
+    this.segments = new Segments(folder, !options.readOnly, options.sync, (error) => this.fail(error));
     this.mapped = new MappedMemory(options.mappedLimit, () => {
       this.segments.trim();
       this.index?.table.trim();
@@ -102,8 +103,17 @@ export class OpenLog {
 
   /** The segments in order, as they are on the disk now. */
   allSegments(): Segment[] {
-    this.#appender?.drain();
+    try {
+      this.#appender?.drain();
+    } catch (error) {
+      /* What is not in the file is still in memory, and is read there. */
+      if (!(error instanceof DiskFullError)) throw error;
+    }
     return this.segments.all();
+  }
+
+  forEachBuffered(record: RecordFields, visit: (base: number) => void): void {
+    this.#appender?.forEachBuffered(record, visit);
   }
 
   isActive(segment: Segment): boolean {
@@ -115,7 +125,10 @@ export class OpenLog {
     if (this.isActive(segment)) return this.#appender!.drained;
     if (!this.readOnly) return segment.end;
     const { committed } = this.state;
-    return Math.floor(committed / OFFSETS) === segment.id ? committed % OFFSETS : segment.file.size();
+    const last = Math.floor(committed / OFFSETS);
+    if (segment.id === last) return committed % OFFSETS;
+    /* The writer is ahead of what the head said last. */
+    return segment.id > last ? SEGMENT_HEADER : segment.file.size();
   }
 
   /** Bytes of each segment that belong to the last commit, oldest first. */

@@ -176,15 +176,19 @@ export class Records {
     const { valueStart, valueLength, format } = record;
     if (segment.file.size() < valueStart + valueLength) throw this.damaged(position, "the value is cut short", record);
     const inner = segment.lease(valueStart, valueLength);
+    const end = (): void => {
+      inner.release();
+      segment.endLease();
+    };
     try {
       this.#verify(segment, position, record, inner.bytes);
     } catch (error) {
-      inner.release();
+      end();
       throw error;
     }
     const lessor = {
       endLease: (): void => {
-        inner.release();
+        end();
         segment.trimLease(valueStart, valueLength);
       },
     };
@@ -196,7 +200,10 @@ export class Records {
     const record = this.#record;
     if (!this.load(position, record)) throw this.damaged(position, "there is no record");
     if (record.format !== format || record.valueLength !== length) return false;
-    if (record.flags & EXTENT) return crc(bytes, 0, length) === record.valueCheck;
+    if (record.flags & EXTENT) {
+      if (crc(bytes, 0, length) !== record.valueCheck) return false;
+      return this.#segments.of(position).holds(record.valueStart, bytes, length);
+    }
     for (let i = 0; i < length; i++) if (bytes[i] !== record.bytes[record.valueStart + i]) return false;
     return true;
   }

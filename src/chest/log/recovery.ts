@@ -1,5 +1,5 @@
 import { KeyBytes } from "../keys.ts";
-import { COMMIT, type Commit, DELETE, END, EXTENT, PUT, RecordFields, readCommit } from "./record.ts";
+import { COMMIT, type Commit, DELETE, END, EXTENT, PUT, RecordFields, readCommit, resync } from "./record.ts";
 import { type Identity, OFFSETS, readSegmentHeader, SEGMENT_HEADER, type Segment } from "./segment.ts";
 
 interface Log {
@@ -31,14 +31,6 @@ interface Change {
 }
 
 const SETTLE_SIZE = 1 << 16;
-
-/** A place with only zeros before it, close before the next byte that is none. */
-function afterZeros(bytes: Uint8Array, from: number): number {
-  const aligned = from + ((4 - ((bytes.byteOffset + from) % 4)) % 4);
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset + aligned, (bytes.length - aligned) >> 2);
-  const found = words.findIndex((word) => word !== 0);
-  return found < 0 ? bytes.length : aligned + Math.max(0, found * 4 - 8);
-}
 
 /**
  * Replays the log from a position on. A change counts when a commit stands behind it. Bytes that are no record end the
@@ -137,7 +129,7 @@ class Replay {
         this.#take(segment, record);
         continue;
       }
-      const next = this.#resync(segment, at + 1);
+      const next = resync(record, bytes, at + 1);
       if (next < 0) {
         if (!this.#isBlank(bytes, at)) this.#openHole(segment, at, bytes.length);
         return false;
@@ -151,26 +143,6 @@ class Replay {
     const end = Math.min(bytes.length, from + SETTLE_SIZE);
     for (let i = from; i < end; i++) if (bytes[i] !== 0) return false;
     return true;
-  }
-
-  /** Where the next whole record begins, -1 when there is none. */
-  #resync(segment: Segment, from: number): number {
-    const record = this.#record;
-    const { bytes } = segment;
-    let zeros = 0;
-    for (let at = from; at + 6 <= bytes.length; at++) {
-      const first = bytes[at + 4]!;
-      zeros = first === 0 ? zeros + 1 : 0;
-      if (zeros > SETTLE_SIZE) {
-        at = afterZeros(bytes, at);
-        zeros = 0;
-        continue;
-      }
-      const kind = first & 15;
-      if (kind < PUT || kind > END) continue;
-      if (record.parse(bytes, at, 0) && record.intact()) return at;
-    }
-    return -1;
   }
 
   #take(segment: Segment, record: RecordFields): void {

@@ -1,9 +1,10 @@
 import { builtin } from "../../builtins.ts";
-import { FormatError, TruncatedError } from "../../errors.ts";
+import { ClosedError, FormatError, LimitError, TruncatedError } from "../../errors.ts";
 import { DataFile } from "../../memory/data-file.ts";
 import type { Lease } from "../../memory/lease.ts";
 import { Mapping } from "../../memory/mapping.ts";
 import { shortChecksum } from "../bytes.ts";
+import { Pool } from "./pool.ts";
 
 export const SEGMENT_HEADER = 64;
 export const FORMAT_VERSION = 1;
@@ -13,6 +14,8 @@ export const MOST_SEGMENTS: number = 2 ** 20 - 1;
 const MAGIC = "OCCHEST\n";
 /** Memory is accounted in blocks of this size. */
 const BLOCK_BITS = 16;
+/** Bytes that are compared at a time. */
+const PIECE = 2 ** 18;
 /** Segments are mapped into views of at most this length; beyond lie extents, read by range. */
 const LONGEST = 2 ** 30;
 
@@ -69,7 +72,6 @@ export function readSegmentHeader(file: string): (Identity & { segment: number }
 export class Segment {
   readonly id: number;
   readonly path: string;
-  readonly file: DataFile;
   /** Where records end, as far as this process knows. */
   end: number;
   /** Bytes of records that nothing refers to any more; -1 when not known. */
@@ -78,48 +80,88 @@ export class Segment {
   least = -1;
   most = -1;
   synced = true;
+  /** When it was used last, as `Pool.now` counts. */
+  used = 0;
+  /** Records are being added to it. */
+  isActive = false;
   /** Compacting it would make damage worse. */
   damaged = false;
+  #file: DataFile | undefined;
+  #writable: boolean;
+  #pool: Pool;
+  #isClosed = false;
   #mapping: Mapping | undefined;
   #leased: Mapping[] = [];
   #bytes: Uint8Array = new Uint8Array(0);
   #touched: Uint8Array = new Uint8Array(0);
   #verified: Set<number> | undefined;
+  #leases = 0;
+  #isRetired = false;
 
-  private constructor(id: number, file: DataFile, end: number) {
+  private constructor(id: number, path: string, file: DataFile | undefined, writable: boolean, pool: Pool) {
     this.id = id;
-    this.path = file.path;
-    this.file = file;
-    this.end = end;
+    this.path = path;
+    this.end = SEGMENT_HEADER;
+    this.#file = file;
+    this.#writable = writable;
+    this.#pool = pool;
+    if (file !== undefined) pool.add(this);
+  }
+
+  /** Opened again when it has been at rest. */
+  get file(): DataFile {
+    this.used = ++Pool.now;
+    return this.#file ?? this.#wake();
+  }
+
+  #wake(): DataFile {
+    if (this.#isClosed) throw new ClosedError(this.path);
+    this.#pool.makeRoom();
+    try {
+      this.#file = DataFile.open(this.path, this.#writable);
+    } catch (error) {
+      if (!(error instanceof LimitError) || this.#pool.rest() === 0) throw error;
+      this.#file = DataFile.open(this.path, this.#writable);
+    }
+    this.#pool.add(this);
+    return this.#file;
   }
 
   /** Creates a segment that has room for `capacity` bytes: a hole, which takes blocks as it is written. */
-  static create(folder: string, id: number, capacity: number, identity: Identity): Segment {
+  static create(folder: string, id: number, capacity: number, identity: Identity, pool: Pool): Segment {
     const name = builtin("path").join(folder, segmentName(id));
-    builtin("fs").closeSync(builtin("fs").openSync(name, "wx", 0o600));
-    let file: DataFile | undefined;
+    pool.makeRoom();
+    let file: DataFile;
     try {
-      file = DataFile.open(name, true);
+      file = DataFile.create(name, { exclusive: true });
+    } catch (error) {
+      if (!(error instanceof LimitError) || pool.rest() === 0) throw error;
+      file = DataFile.create(name, { exclusive: true });
+    }
+    try {
       file.write(0, header(id, identity));
       file.truncate(capacity);
-      const segment = new Segment(id, file, SEGMENT_HEADER);
+      const segment = new Segment(id, name, file, true, pool);
       segment.dead = 0;
       segment.synced = false;
       return segment;
     } catch (error) {
-      file?.close();
+      file.close();
       builtin("fs").rmSync(name, { force: true });
       throw error;
     }
   }
 
-  static open(folder: string, id: number, writable: boolean): Segment {
-    const file = DataFile.open(builtin("path").join(folder, segmentName(id)), writable);
-    return new Segment(id, file, file.size());
+  static open(folder: string, id: number, writable: boolean, pool: Pool): Segment {
+    const name = builtin("path").join(folder, segmentName(id));
+    const segment = new Segment(id, name, undefined, writable, pool);
+    segment.end = segment.file.size();
+    return segment;
   }
 
   /** All its bytes, as far as the file reaches now and a view can. */
   get bytes(): Uint8Array {
+    this.used = ++Pool.now;
     if (this.#mapping === undefined) this.#map();
     return this.#bytes;
   }
@@ -175,7 +217,40 @@ export class Segment {
       mapping = Mapping.ofFile(this.file, "private", this.file.size());
       this.#leased.push(mapping);
     }
-    return mapping.lease(offset, length);
+    const lease = mapping.lease(offset, length);
+    this.#leases++;
+    return lease;
+  }
+
+  endLease(): void {
+    this.#leases--;
+    if (this.#isRetired && this.#leases === 0) this.close();
+  }
+
+  /** Nothing depends on its being open. */
+  get isIdle(): boolean {
+    return this.#leases === 0 && !this.isActive;
+  }
+
+  /** Closes the file until it is used again. */
+  rest(): void {
+    this.#unmap();
+    this.#pool.delete(this);
+    const file = this.#file;
+    this.#file = undefined;
+    file?.close();
+  }
+
+  get isLeased(): boolean {
+    return this.#leases > 0;
+  }
+
+  /** Closes it once nothing of it is leased any more. True when that is so now. */
+  retire(): boolean {
+    this.#isRetired = true;
+    if (this.#leases > 0) return false;
+    this.close();
+    return true;
   }
 
   trimLease(offset: number, length: number): void {
@@ -186,6 +261,17 @@ export class Segment {
   /** Copies an extent without touching the mapping's memory. */
   copy(offset: number, target: Uint8Array): void {
     this.file.readInto(offset, target);
+  }
+
+  /** Whether the file has these bytes at an offset; read piece by piece, not mapped. */
+  holds(offset: number, bytes: Uint8Array, length: number): boolean {
+    const piece = new Uint8Array(Math.min(length, PIECE));
+    for (let at = 0; at < length; at += PIECE) {
+      const part = piece.subarray(0, Math.min(PIECE, length - at));
+      this.file.readInto(offset + at, part);
+      if (builtin("buffer").Buffer.compare(part, bytes.subarray(at, at + part.length)) !== 0) return false;
+    }
+    return true;
   }
 
   /** Whether the extent at `offset` has been found intact, or was written, by this process. */
@@ -211,7 +297,7 @@ export class Segment {
   }
 
   close(): void {
-    this.#unmap();
-    this.file.close();
+    this.#isClosed = true;
+    this.rest();
   }
 }

@@ -46,6 +46,9 @@ export class LogStore implements ColdTier {
       rotate: () => log.appender!.rotate(0),
       move: (key, value, before) => this.#move(key, value, before),
       remove: (key, before) => this.remove(key, before),
+      secure: () => {
+        if (log.options.sync) syncLog(log);
+      },
       retire: (segment) => this.#retire(segment),
     });
   }
@@ -138,29 +141,46 @@ export class LogStore implements ColdTier {
   }
 
   scan(from: number, to: number, visit: (sequence: number, position: number) => void): void {
-    this.#log.usable();
-    this.#log.walker.scan(from, to, visit);
+    const log = this.#log;
+    log.usable();
+    log.segments.pin();
+    try {
+      /* A reader looks at what there is first, and then at what counts of it: what is live now is in one of these. */
+      const segments = log.allSegments();
+      this.refresh();
+      log.walker.scan(segments, from, to, visit);
+    } finally {
+      log.segments.unpin();
+    }
   }
 
   refresh(): boolean {
     const log = this.#log;
     const { head, index } = log;
-    if (!this.readOnly || head === undefined || index?.isPrivate) return false;
+    if (!this.readOnly || head === undefined) return false;
     log.usable();
     const version = head.version();
     if (version === this.#headVersion) return false;
     const state = head.read();
     if (state === undefined) return false;
-    if (!state.clean && state.boot !== bootIdentity()) return false;
-    if (index?.table.generation !== state.generation) {
+    const isSound = state.clean || state.boot === bootIdentity();
+    if (!isSound) {
+      if (index?.isPrivate) this.#headVersion = version;
+      return false;
+    }
+    if (index === undefined || index.isPrivate || index.table.generation !== state.generation) {
       const table = Table.open(this.folder, state.generation, log.identity, false);
       /* The writer is about to name another one. */
-      if (table === undefined) return index !== undefined;
+      if (table === undefined) {
+        if (index?.isPrivate) this.#headVersion = version;
+        return index !== undefined && !index.isPrivate;
+      }
       index?.close();
       log.adopt(table);
     }
     this.#headVersion = version;
     use(log, state);
+    log.segments.prune();
     this.generation++;
     return true;
   }
@@ -238,7 +258,7 @@ export class LogStore implements ColdTier {
     const { changes, state, mapped } = this.#log;
     const index = this.#log.index!;
     index.reserve(changes.inserts);
-    changes.forEach((h1, tag, position, before, removed) => {
+    changes.apply((h1, tag, position, before, removed) => {
       if (removed) index.remove(h1, tag, before);
       else index.put(h1, tag, position, before);
     });

@@ -1,7 +1,7 @@
 import { KeyBytes } from "../keys.ts";
 import type { Damage } from "../tier.ts";
 import type { MappedMemory } from "./mapped.ts";
-import { END, PUT, RecordFields } from "./record.ts";
+import { END, PUT, RecordFields, resync } from "./record.ts";
 import { type Identity, OFFSETS, SEGMENT_HEADER, type Segment } from "./segment.ts";
 
 interface Log {
@@ -9,10 +9,12 @@ interface Log {
   readonly readOnly: boolean;
   readonly damage: Damage[];
   readonly mapped: MappedMemory;
-  allSegments(): Segment[];
   isActive(segment: Segment): boolean;
   endOf(segment: Segment): number;
   find(key: KeyBytes): number;
+  readonly records: { readonly foundSequence: number };
+  /** Visits the records that are not in a file yet, with the base of their positions. */
+  forEachBuffered(record: RecordFields, visit: (base: number) => void): void;
 }
 
 /** Goes through segments record by record, leaping over damage and reporting it. */
@@ -26,25 +28,21 @@ export class Walker {
   /** Visits the records of [from, end), until `visit` says false. Returns where it stopped. */
   walk(segment: Segment, record: RecordFields, from: number, visit: () => boolean | undefined): number {
     const end = this.#log.endOf(segment);
+    if (this.#log.readOnly && segment.bytes.length < end) segment.refresh();
     let at = from;
-    let hole = -1;
     while (at + 6 <= end) {
       const { bytes } = segment;
       const more = segment.touch(at);
       if (more !== 0) this.#log.mapped.touch(more);
       if (!(record.parse(bytes, at, 0) && record.end <= end && record.intact())) {
-        /* Byte by byte to the next record that is whole. */
-        if (hole < 0) hole = at;
-        at++;
-        continue;
+        const next = resync(record, bytes, at + 1, end);
+        this.#foundDamage(segment, at, next < 0 ? end : next);
+        if (next < 0) return end;
       }
-      if (hole >= 0) this.#foundDamage(segment, hole, at);
-      hole = -1;
       at = record.end;
       if (record.kind === END) return end;
       if (visit() === false) return at;
     }
-    if (hole >= 0) this.#foundDamage(segment, hole, end);
     return end;
   }
 
@@ -56,11 +54,31 @@ export class Walker {
   }
 
   /** Visits the live values whose sequence number is in [from, to). */
-  scan(from: number, to: number, visit: (sequence: number, position: number) => void): void {
+  scan(
+    segments: readonly Segment[],
+    from: number,
+    to: number,
+    visit: (sequence: number, position: number) => void,
+  ): void {
     const log = this.#log;
     const record = new RecordFields();
     const key = new KeyBytes(log.identity.seed);
-    for (const segment of log.allSegments()) {
+    const ends = new Map(segments.map((segment) => [segment.id, log.endOf(segment)]));
+    const put = (base: number): void => {
+      const { sequence, start } = record;
+      if (record.kind !== PUT || sequence < from || sequence >= to) return;
+      key.setBytes(record.bytes, record.keyStart, record.keyLength);
+      const now = log.find(key);
+      if (now === base + start) visit(sequence, now);
+      /* To a reader: moved meanwhile, to where it does not look. */ else if (
+        log.readOnly &&
+        now % OFFSETS >= (ends.get(Math.floor(now / OFFSETS)) ?? 0) &&
+        now !== 0 &&
+        log.records.foundSequence === sequence
+      )
+        visit(sequence, now);
+    };
+    for (const segment of segments) {
       if (segment.most >= 0 && (segment.most < from || segment.least >= to)) continue;
       const known = segment.most >= 0;
       const base = segment.id * OFFSETS;
@@ -68,12 +86,9 @@ export class Walker {
       let most = 0;
       this.walk(segment, record, SEGMENT_HEADER, () => {
         if (record.kind !== PUT) return true;
-        const { sequence, start } = record;
-        least = Math.min(least, sequence);
-        most = Math.max(most, sequence);
-        if (sequence < from || sequence >= to) return true;
-        key.setBytes(record.bytes, record.keyStart, record.keyLength);
-        if (log.find(key) === base + start) visit(sequence, base + start);
+        least = Math.min(least, record.sequence);
+        most = Math.max(most, record.sequence);
+        put(base);
         return true;
       });
       if (!known && !log.isActive(segment) && !log.readOnly) {
@@ -81,6 +96,7 @@ export class Walker {
         segment.most = most;
       }
     }
+    log.forEachBuffered(record, put);
   }
 
   /** Dead bytes of a segment, by looking each record up. */
