@@ -433,7 +433,8 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
   }
 
   /**
-   * Sets every entry of another chest. Stored values go over as they are, without being decoded.
+   * Sets every entry of another chest. Stored values go over as they are, without being decoded; those of 32 KiB and more
+   * inside the kernel, which shares their blocks where the file system can (btrfs, XFS).
    * @param options.overwrite Default true; false keeps the values of keys that are here already.
    */
   update(other: Chest<K, V> | Iterable<readonly [K, V]>, options: { overwrite?: boolean } = {}): this {
@@ -444,7 +445,8 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
       for (const [key, value] of other) if (overwrite || !this.has(key)) this.set(key, value);
       return this;
     }
-    for (const key of walk(other.#core, false)) if (overwrite || !this.has(key)) copyValue(other.#core, core, key);
+    for (const key of walk(other.#core, false))
+      if (overwrite || !this.has(key)) other.#core.steadily(() => copyValue(other.#core, core, key));
     core.afterChange();
     return this;
   }

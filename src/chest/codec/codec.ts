@@ -31,7 +31,8 @@ export const MSGPACK = 25;
 export const CUSTOM = 31;
 const GZIP = 1 << 6;
 const ZSTD = 2 << 6;
-const ENCODING = 31;
+/** The bits of a format byte that say which. */
+export const ENCODING = 31;
 
 const SMALLEST_COMPRESSED = 64;
 const codecNames: readonly string[] = ["structured", "bytes", "json", "msgpack"];

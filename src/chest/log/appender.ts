@@ -1,4 +1,5 @@
 import { InvalidArgumentError, LimitError } from "../../errors.ts";
+import { copyRange } from "../../memory/file-copy.ts";
 import type { KeyBytes } from "../keys.ts";
 import type { NewValue } from "../tier.ts";
 import {
@@ -20,6 +21,7 @@ import { type Identity, MOST_SEGMENTS, OFFSETS, SEGMENT_HEADER, type Segment } f
 import type { Segments } from "./segments.ts";
 
 const BUFFER = 512 * 1024;
+const PIECE: number = 2 ** 20;
 export const END_SIZE = 6;
 
 const encoder = new TextEncoder();
@@ -29,6 +31,24 @@ const varintSize = (value: number): number => {
   for (let rest = value; rest > 127; rest = Math.floor(rest / 128)) size++;
   return size;
 };
+
+/** An extent of another log. */
+export interface ExtentSource {
+  readonly segment: Segment;
+  readonly offset: number;
+  /** Its checksum, which goes with it: damage that it has is found when it is read. */
+  readonly check: number;
+}
+
+/** Inside the kernel where that can be, else piece by piece. */
+function copyExtent({ segment, offset }: ExtentSource, target: Segment, targetOffset: number, length: number): void {
+  let done = copyRange(segment.file, offset, target.file, targetOffset, length);
+  for (const piece = new Uint8Array(Math.min(PIECE, length - done)); done < length; done += PIECE) {
+    const part = piece.subarray(0, Math.min(PIECE, length - done));
+    segment.copy(offset + done, part);
+    target.file.write(targetOffset + done, part);
+  }
+}
 
 /** The end of the log, where records are added: a buffer in front of the active segment. */
 export class Appender {
@@ -165,8 +185,8 @@ export class Appender {
     this.#buffered = 0;
   }
 
-  /** Adds a value; returns its position. */
-  put(key: KeyBytes, value: NewValue): number {
+  /** Adds a value, whose bytes are those of `source` when there is one; returns its position. */
+  put(key: KeyBytes, value: NewValue, source?: ExtentSource): number {
     const { length, sequence } = value;
     const inExtent = length >= EXTENT_SIZE;
     const tags = value.tags.length === 0 ? undefined : encoder.encode(JSON.stringify(value.tags));
@@ -200,7 +220,7 @@ export class Appender {
     }
     let check = 0;
     if (inExtent) {
-      check = crc(value.bytes, 0, length);
+      check = source?.check ?? crc(value.bytes, 0, length);
       this.#view.setUint32(at, check, true);
       at += 4;
     }
@@ -209,7 +229,7 @@ export class Appender {
     this.#view.setUint32(from, crc(buffer, from + 4, at), true);
     this.#buffered = at;
     this.staged += total;
-    if (inExtent) this.#writeExtent(active, start, value);
+    if (inExtent) this.#writeExtent(active, start, value, source);
     if (active.dead >= 0) active.note(sequence);
     return active.id * OFFSETS + start;
   }
@@ -234,7 +254,7 @@ export class Appender {
   }
 
   /** The padding goes with the head; the value straight from where it is. */
-  #writeExtent(active: Segment, start: number, value: NewValue): void {
+  #writeExtent(active: Segment, start: number, value: NewValue, source?: ExtentSource): void {
     const headEnd = this.drained + this.#buffered;
     const padding = (EXTENT_ALIGNMENT - (headEnd % EXTENT_ALIGNMENT)) % EXTENT_ALIGNMENT;
     this.#buffer.fill(0, this.#buffered, this.#buffered + padding);
@@ -242,7 +262,8 @@ export class Appender {
     try {
       this.drain();
       const { bytes, length } = value;
-      active.file.write(this.drained, bytes.length === length ? bytes : bytes.subarray(0, length));
+      if (source !== undefined) copyExtent(source, active, this.drained, length);
+      else active.file.write(this.drained, bytes.length === length ? bytes : bytes.subarray(0, length));
     } catch (error) {
       /* What is in the file behind the last record is written over by the next one. */
       if (this.drained >= start) {
@@ -251,7 +272,7 @@ export class Appender {
       } else this.#buffered = start - this.drained;
       throw error;
     }
-    active.verified(this.drained);
+    if (source === undefined) active.verified(this.drained);
     this.drained += value.length;
     active.end = this.drained;
   }

@@ -1,14 +1,15 @@
 import { DamagedError, OutcoreError } from "../../errors.ts";
 import { Lease } from "../../memory/lease.ts";
 import { decodeKey, describeKey, type KeyBytes } from "../keys.ts";
-import type { StoredValue } from "../tier.ts";
-import type { Appender } from "./appender.ts";
+import type { NewValue, StoredValue } from "../tier.ts";
+import type { Appender, ExtentSource } from "./appender.ts";
 import type { MappedMemory } from "./mapped.ts";
 import { crc, EXTENT, EXTENT_SIZE, PUT, RecordFields } from "./record.ts";
 import { OFFSETS, type Segment } from "./segment.ts";
 import type { Segments } from "./segments.ts";
 
 const NO_TAGS: readonly string[] = [];
+const NO_BYTES = new Uint8Array(0);
 /** Longer keys are not put into messages. */
 const LONGEST_NAMED = 200;
 const decoder = new TextDecoder();
@@ -141,6 +142,17 @@ export class Records {
       value.owned = false;
     }
     return value;
+  }
+
+  /** Where the value at a position lies, when it is in an extent, and what else there is to say of it. */
+  extentAt(position: number): { source: ExtentSource; value: NewValue } | undefined {
+    const record = this.#intact(position);
+    if ((record.flags & EXTENT) === 0) return undefined;
+    const segment = this.#segments.of(position);
+    const { format, sequence, expires, valueStart, valueLength, valueCheck } = record;
+    if (segment.file.size() < valueStart + valueLength) throw this.damaged(position, "the value is cut short", record);
+    const value = { format, sequence, expires, tags: this.tags(record), bytes: NO_BYTES, length: valueLength };
+    return { source: { segment, offset: valueStart, check: valueCheck }, value };
   }
 
   /** A copy of a record's extent: read, not mapped, because a copy needs the memory once. */

@@ -2,6 +2,7 @@ import { builtin } from "../../builtins.ts";
 import { ClosedError, NotFoundError, ReadOnlyError } from "../../errors.ts";
 import type { Lease } from "../../memory/lease.ts";
 import { FileLock } from "../../memory/lock.ts";
+import { CUSTOM, ENCODING } from "../codec/codec.ts";
 import type { KeyBytes } from "../keys.ts";
 import type { ColdTier, Damage, NewValue, StoredValue, TierUsage } from "../tier.ts";
 import { backup } from "./backup.ts";
@@ -228,6 +229,18 @@ export class LogStore implements ColdTier {
     log.state.dead += log.records.supersede(before);
     log.changes.add(key.h1, key.tag, position, before);
     return position;
+  }
+
+  transfer(key: KeyBytes, from: ColdTier, position: number, sequence: number, before: number): number | undefined {
+    if (!(from instanceof LogStore) || from === this) return undefined;
+    const extent = from.#log.records.extentAt(position);
+    if (extent === undefined || (extent.value.format & ENCODING) === CUSTOM) return undefined;
+    this.#writable();
+    const log = this.#log;
+    const to = log.appender!.put(key, { ...extent.value, sequence }, extent.source);
+    log.state.dead += log.records.supersede(before);
+    log.changes.add(key.h1, key.tag, to, before);
+    return to;
   }
 
   remove(key: KeyBytes, before: number): void {
