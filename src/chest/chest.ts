@@ -8,6 +8,7 @@ import { ChestLease } from "./lease.ts";
 import { LogStore } from "./log/store.ts";
 import { type ChestOptions, checkOptions, type Settings } from "./options.ts";
 import { ChestSnapshot } from "./snapshot.ts";
+import { LARGE_BUDGET } from "./spiller.ts";
 import type { ChestStatistics } from "./statistics.ts";
 import { removeTemporary, temporaryFolder } from "./temporary.ts";
 import type { ColdTier, Damage, TierUsage } from "./tier.ts";
@@ -26,7 +27,7 @@ function openTier<K, V>(path: string, options: ChestOptions<K, V>, settings: Set
     readOnly,
     sync: durability !== "none",
     segmentSize: Math.min(segmentSize, Math.max(2 ** 20, 2 ** Math.floor(Math.log2(Math.max(1, budget))))),
-    mappedLimit: Math.max(4 * 2 ** 20, budget / 4),
+    mappedLimit: budget >= LARGE_BUDGET ? budget / 2 : Math.max(4 * 2 ** 20, budget / 4),
   });
 }
 

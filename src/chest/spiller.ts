@@ -5,7 +5,7 @@ import type { Entry } from "./policy.ts";
 /** Most entries in memory: a Map ends at 2^24. */
 const MOST_RESIDENT = 12_000_000;
 /** Chests with less than this keep buffers and mapped pages outside the budget; others within. */
-const LARGE_BUDGET = 32 * 2 ** 20;
+export const LARGE_BUDGET: number = 32 * 2 ** 20;
 /** What was staged is committed, without waiting for the disk, when it exceeds this. */
 export const MOST_STAGED: number = 64 * 2 ** 20;
 const SLICE = 4;

@@ -1,4 +1,6 @@
 const FIRST = 1024;
+/** A hash and a number below this are an exact number together. */
+const MOST_SORTED: number = 2 ** 21;
 
 /**
  * The changes that are in the log and not in the index yet: in order, and found by hash, the newest first. Typed arrays
@@ -18,6 +20,8 @@ export class Changes {
   /** The newest change in each bucket, plus one; twice as many as there is room for changes. */
   #buckets: Uint32Array = new Uint32Array(2 * FIRST);
   #applied = 0;
+  /** What is applied first, hash before hash; empty until it is asked for. */
+  #order: Float64Array = new Float64Array(0);
 
   get hasStaged(): boolean {
     return this.length > 0;
@@ -69,19 +73,33 @@ export class Changes {
     return undefined;
   }
 
-  /** Visits each once, in order; where `visit` threw, the next call goes on. */
-  apply(visit: (h1: number, tag: number, position: number, before: number, removed: boolean) => void): void {
+  /**
+   * Visits each once; where `visit` threw, the next call goes on. In order, or `byHash`, so that a large index is gone
+   * through once; the changes of one key stay in order.
+   */
+  apply(
+    visit: (h1: number, tag: number, position: number, before: number, removed: boolean) => void,
+    byHash: boolean,
+  ): void {
+    if (byHash && this.#applied === 0 && this.length <= MOST_SORTED) this.#sort();
     for (; this.#applied < this.length; this.#applied++) {
-      const i = this.#applied;
+      const i = this.#applied < this.#order.length ? this.#order[this.#applied]! % MOST_SORTED : this.#applied;
       const tag = this.#tag[i]!;
       visit(this.#h1[i]!, tag & 0xffff, this.#position[i]!, this.#before[i]!, tag > 0xffff);
     }
+  }
+
+  #sort(): void {
+    this.#order = new Float64Array(this.length);
+    for (let i = 0; i < this.length; i++) this.#order[i] = this.#h1[i]! * MOST_SORTED + i;
+    this.#order.sort();
   }
 
   clear(): void {
     this.length = 0;
     this.inserts = 0;
     this.#applied = 0;
+    if (this.#order.length > 0) this.#order = new Float64Array(0);
     if (this.#h1.length <= 2 ** 16) {
       this.#buckets.fill(0);
       return;

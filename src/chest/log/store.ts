@@ -18,6 +18,8 @@ import { Table } from "./table.ts";
 const LOCK_NAME = "chest.lock";
 /** So often a reader tries to follow a writer that is at work. */
 const ATTEMPTS = 1000;
+/** Pages of an index that is worth being gone through in order. */
+const LARGE_INDEX = 2048;
 const LEAST_WASTE: number = 2 ** 20;
 
 /** The default tier: an append-only log of records in segments, and an index over it. docs/chest-format.md. */
@@ -297,7 +299,7 @@ export class LogStore implements ColdTier {
     changes.apply((h1, tag, position, before, removed) => {
       if (removed) index.remove(h1, tag, before);
       else index.put(h1, tag, position, before);
-    });
+    }, index.table.pages > LARGE_INDEX);
     changes.clear();
     state.applied = state.committed;
     state.count = index.table.count;

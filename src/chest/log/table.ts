@@ -19,6 +19,8 @@ const FEWEST_PAGES = 4;
 const FULL = 0.85;
 const GROWTH = 1.5;
 const MAGIC = "OCCINDX\n";
+/** Whoever goes through all pages gives their memory back each time after so many. */
+const TRIM_PAGES = 4096;
 /** Memory is accounted in runs of this many pages. */
 const RUN_BITS = 4;
 
@@ -212,6 +214,24 @@ export class Table {
     return true;
   }
 
+  /** As `put`, of a key that is not there, into a table that nobody else sees yet. */
+  #place(h1: number, tag: number, position: number): boolean {
+    const page = this.#page(h1);
+    const words = this.#view(page);
+    const base = this.#base(page);
+    let slot = (tag * SLOTS) >>> 16;
+    for (let probe = 0; words[base + slot * SLOT_WORDS + 1] !== 0; ) {
+      if (++probe === SLOTS - 1) return false;
+      if (++slot === SLOTS) slot = 0;
+    }
+    const at = base + slot * SLOT_WORDS;
+    words[at] = h1;
+    words[at + 1] = ((position % OFFSETS) | ((tag & 15) << OFFSET_BITS)) >>> 0;
+    words[at + 2] = (Math.floor(position / OFFSETS) | ((tag >>> 4) << 20)) >>> 0;
+    this.count++;
+    return true;
+  }
+
   /** Takes the slot of `position` out and closes the gap. */
   remove(h1: number, tag: number, position: number): void {
     const page = this.#page(h1);
@@ -264,14 +284,22 @@ export class Table {
 
   #copyInto(grown: Table): boolean {
     let copied = true;
-    this.forEachSlot((h1, tag, position) => {
-      copied &&= grown.put(h1, tag, position, 0);
-    });
+    this.forEachSlot(
+      (h1, tag, position) => {
+        copied &&= grown.#place(h1, tag, position);
+      },
+      () => grown.trim(),
+    );
     return copied;
   }
 
-  forEachSlot(visit: (h1: number, tag: number, position: number) => void): void {
+  /** Memory is given back on the way; `onTrim` may do the same. */
+  forEachSlot(visit: (h1: number, tag: number, position: number) => void, onTrim: () => void = () => {}): void {
     for (let page = 0; page < this.pages; page++) {
+      if (page % TRIM_PAGES === TRIM_PAGES - 1) {
+        this.trim();
+        onTrim();
+      }
       if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) this.#check(page);
       const words = this.#view(page);
       const base = this.#base(page);
@@ -324,6 +352,7 @@ export class Table {
   seal(sync: boolean): void {
     const checks = this.#checks();
     for (let page = 0; page < this.pages; page++) {
+      if (page % TRIM_PAGES === TRIM_PAGES - 1) this.trim();
       if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) continue;
       checks[page] = checksum(this.#mapping.bytes(PAGE * (1 + page), PAGE), 0, PAGE - 4);
     }
