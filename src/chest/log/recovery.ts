@@ -1,6 +1,6 @@
 import { KeyBytes } from "../keys.ts";
 import { COMMIT, type Commit, DELETE, END, EXTENT, PUT, RecordFields, readCommit, resync } from "./record.ts";
-import { type Identity, OFFSETS, readSegmentHeader, SEGMENT_HEADER, type Segment } from "./segment.ts";
+import { type Identity, OFFSETS, parseSegmentHeader, SEGMENT_HEADER, type Segment } from "./segment.ts";
 
 interface Log {
   readonly identity: Identity;
@@ -96,12 +96,8 @@ class Replay {
   #at = 0;
 
   #isOurs(segment: Segment): boolean {
-    try {
-      const header = readSegmentHeader(segment.path);
-      return header?.id.every((byte, i) => byte === this.#log.identity.id[i]) ?? false;
-    } catch {
-      return false;
-    }
+    const header = parseSegmentHeader(segment.path, segment.bytes);
+    return header?.id.every((byte, i) => byte === this.#log.identity.id[i]) ?? false;
   }
 
   #openHole(segment: Segment, from: number, to: number): void {
