@@ -8,6 +8,8 @@ import { OFFSETS, type Segment } from "./segment.ts";
 export function closeWell(log: OpenLog): void {
   const { state, segments } = log;
   const { sync } = log.options;
+  /* The index lacks what is committed, because there was no room for it: the next one to open the chest enters it. */
+  if (state.applied !== state.committed) return;
   if (log.changes.length > 0) rollBack(log);
   segments.unpinAll();
   segments.sweep();

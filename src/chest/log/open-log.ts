@@ -39,6 +39,10 @@ export class OpenLog {
   index: LogIndex | undefined;
   nextSequence = 0;
   closed = false;
+  /** Version of the head that `state` and `index` are of, to a reader. */
+  headVersion = -1;
+  /** Brings a reader's `state` and `index` up to date. */
+  onStale: () => void = () => {};
   #appender: Appender | undefined;
   #failure: unknown;
 
@@ -70,7 +74,7 @@ export class OpenLog {
     const onGrown = (grown: Table): void => {
       if (privateFolder !== undefined || this.head === undefined) return;
       this.state.generation = grown.generation;
-      this.head.write(this.state);
+      this.head.write(this.state, this.head.isChanging);
     };
     const isPrivate = privateFolder !== undefined;
     this.index = new LogIndex(table, privateFolder ?? this.folder, this.identity, this.mapped, onGrown, isPrivate);
@@ -92,6 +96,30 @@ export class OpenLog {
 
   find(key: KeyBytes): number {
     if (this.#failure !== undefined || this.closed) this.usable();
+    return this.readOnly ? this.steadily(() => this.#find(key)) : this.#find(key);
+  }
+
+  /**
+   * Reads the index such that a commit of the writer is seen whole or not at all: again when it was entered meanwhile.
+   */
+  steadily<T>(read: () => T): T {
+    const { head } = this;
+    for (;;) {
+      if (!this.readOnly || head === undefined || this.index!.isPrivate) return read();
+      let result: T;
+      try {
+        result = read();
+      } catch (error) {
+        if (head.version() === this.headVersion) throw error;
+        this.onStale();
+        continue;
+      }
+      if (head.version() === this.headVersion) return result;
+      this.onStale();
+    }
+  }
+
+  #find(key: KeyBytes): number {
     const { records, changes } = this;
     records.look(key);
     if (changes.hasStaged) {

@@ -7,7 +7,7 @@ import type { ColdTier, Damage, NewValue, StoredValue, TierUsage } from "../tier
 import { backup } from "./backup.ts";
 import { checkThere, closeAll, closeWell, removeAll, syncLog } from "./closing.ts";
 import { Compaction } from "./compaction.ts";
-import { bootIdentity, HEAD_NAME } from "./head.ts";
+import { bootIdentity, emptyState, HEAD_NAME } from "./head.ts";
 import { LogSnapshot } from "./log-snapshot.ts";
 import type { LogOptions, OpenLog } from "./open-log.ts";
 import { attach, openForWriting, rebuildPrivately, use } from "./opening.ts";
@@ -15,6 +15,8 @@ import type { Identity, Segment } from "./segment.ts";
 import { Table } from "./table.ts";
 
 const LOCK_NAME = "chest.lock";
+/** So often a reader tries to follow a writer that is at work. */
+const ATTEMPTS = 1000;
 const LEAST_WASTE: number = 2 ** 20;
 
 /** The default tier: an append-only log of records in segments, and an index over it. docs/chest-format.md. */
@@ -27,13 +29,13 @@ export class LogStore implements ColdTier {
   moves = 0;
   #log: OpenLog;
   #lock: FileLock | undefined;
-  #headVersion = -1;
   #compaction: Compaction;
   /** Bytes of the log up to the last commit, when known. */
   #logBytes: number | undefined;
 
   private constructor(log: OpenLog) {
     this.#log = log;
+    log.onStale = () => this.refresh();
     this.folder = log.folder;
     this.readOnly = log.readOnly;
     this.#compaction = new Compaction({
@@ -81,7 +83,8 @@ export class LogStore implements ColdTier {
     if (!builtin("fs").existsSync(folder)) throw new NotFoundError(folder);
     const store = new LogStore(attach(folder, options));
     try {
-      if (!store.refresh() || store.#log.index === undefined) rebuildPrivately(store.#log);
+      store.refresh();
+      if (store.#log.index === undefined) rebuildPrivately(store.#log);
       return store;
     } catch (error) {
       store.close();
@@ -156,31 +159,49 @@ export class LogStore implements ColdTier {
 
   refresh(): boolean {
     const log = this.#log;
-    const { head, index } = log;
-    if (!this.readOnly || head === undefined) return false;
+    if (!this.readOnly || log.head === undefined) return false;
     log.usable();
-    const version = head.version();
-    if (version === this.#headVersion) return false;
-    const state = head.read();
-    if (state === undefined) return false;
-    const isSound = state.clean || state.boot === bootIdentity();
-    if (!isSound) {
-      if (index?.isPrivate) this.#headVersion = version;
-      return false;
+    if (log.head.version() === log.headVersion) return false;
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const version = log.head.settledVersion();
+      if (version === log.headVersion) return attempt > 0;
+      if (version === undefined) break;
+      const state = log.head.read();
+      /* The writer changes it again. */
+      if (state === undefined || log.head.version() !== version) continue;
+      /* Written before the system went down: nobody has repaired the index yet. */
+      if (!state.clean && state.boot !== bootIdentity()) break;
+      if (!this.#useTable(state.generation)) continue;
+      log.headVersion = version;
+      use(log, state);
+      log.segments.prune();
+      this.generation++;
+      return true;
     }
-    if (index === undefined || index.isPrivate || index.table.generation !== state.generation) {
-      const table = Table.open(this.folder, state.generation, log.identity, false);
-      /* The writer is about to name another one. */
-      if (table === undefined) {
-        if (index?.isPrivate) this.#headVersion = version;
-        return index !== undefined && !index.isPrivate;
-      }
-      index?.close();
-      log.adopt(table);
-    }
-    this.#headVersion = version;
-    use(log, state);
-    log.segments.prune();
+    return this.#goPrivate(log.head.version());
+  }
+
+  /** Opens the table that the head names. False when it is gone already. */
+  #useTable(generation: number): boolean {
+    const log = this.#log;
+    const { index } = log;
+    if (index !== undefined && !index.isPrivate && index.table.generation === generation) return true;
+    const table = Table.open(this.folder, generation, log.identity, false);
+    if (table === undefined) return false;
+    index?.close();
+    log.adopt(table);
+    return true;
+  }
+
+  /** Makes an index of its own from the log, once for each version of a head that cannot be trusted. */
+  #goPrivate(version: number): boolean {
+    const log = this.#log;
+    if (log.index?.isPrivate && version === log.headVersion) return false;
+    log.index?.close();
+    log.headVersion = version;
+    log.state = emptyState();
+    for (const segment of log.segments.opened()) segment.refresh();
+    rebuildPrivately(log);
     this.generation++;
     return true;
   }
@@ -261,6 +282,8 @@ export class LogStore implements ColdTier {
     const { changes, state, mapped } = this.#log;
     const index = this.#log.index!;
     index.reserve(changes.inserts);
+    /* Where it fails, readers go on waiting, and then by the log, until it has succeeded. */
+    this.#log.head!.begin();
     changes.apply((h1, tag, position, before, removed) => {
       if (removed) index.remove(h1, tag, before);
       else index.put(h1, tag, position, before);
@@ -328,8 +351,13 @@ export class LogStore implements ColdTier {
     const log = this.#log;
     log.usable();
     const folder = builtin("fs").mkdtempSync(builtin("path").join(builtin("os").tmpdir(), "outcore-chest-"));
-    const table = log.index!.table.copyTo(folder, 1, log.identity);
     log.segments.pin();
+    let copy: Table | undefined;
+    const table = log.steadily(() => {
+      copy?.discard();
+      copy = log.index!.table.copyTo(folder, 1, log.identity);
+      return copy;
+    });
     return new LogSnapshot(log.records, table, () => {
       builtin("fs").rmSync(folder, { recursive: true, force: true });
       this.#unpin();

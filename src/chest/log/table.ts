@@ -22,7 +22,6 @@ const GROWTH = 1.5;
 const MAGIC = "OCCINDX\n";
 /** Memory is accounted in runs of this many pages. */
 const RUN_BITS = 4;
-const SPINS = 10_000;
 
 /** Whether the record at `position` has the key that is looked for. */
 export type IsMatch = (position: number) => boolean;
@@ -56,7 +55,8 @@ function headerBytes(shape: Shape): Uint8Array {
 /**
  * The index: a mapped hash table from keys to positions in the log. Slots hold 48 bits of a key's hash and 48 bits of
  * position; keys themselves are in the log only. A key's page follows from the hash by range, so growing copies pages
- * in order. Only the writer changes it; each page has a version that lets readers in other processes notice.
+ * in order. Only the writer changes it; each page has a version that tells the next writer whether this one died in the
+ * middle of a change. Readers go by the version of the head.
  */
 export class Table {
   readonly file: string;
@@ -66,19 +66,15 @@ export class Table {
   #mapping: Mapping;
   #views: Uint32Array[] = [];
   #atomic: Int32Array[] = [];
-  #writer: boolean;
   /** Pages whose checksum, taken at the last clean close, is still to be compared; undefined when there is none. */
   #unchecked: Uint8Array | undefined;
   #touched: Uint8Array;
-  #scratch: Uint8Array = new Uint8Array(4);
-  #scratchWord: Uint32Array = new Uint32Array(this.#scratch.buffer as ArrayBuffer);
 
-  private constructor(mapping: Mapping, shape: Shape, writer: boolean) {
+  private constructor(mapping: Mapping, shape: Shape) {
     this.file = shape.file;
     this.generation = shape.generation;
     this.pages = shape.pages;
     this.#mapping = mapping;
-    this.#writer = writer;
     this.#touched = new Uint8Array((shape.pages >> RUN_BITS) + 1);
     for (let first = 0; first < shape.pages; first += 1 << PAGES_PER_VIEW_BITS) {
       const words = Math.min(1 << PAGES_PER_VIEW_BITS, shape.pages - first) * PAGE_WORDS;
@@ -96,7 +92,7 @@ export class Table {
     try {
       const mapping = Mapping.open(shape.file, { access: "write", length: PAGE * (1 + pages) + checksBytes(pages) });
       mapping.write(0, headerBytes(shape));
-      return new Table(mapping, shape, true);
+      return new Table(mapping, shape);
     } catch (error) {
       builtin("fs").rmSync(shape.file, { force: true });
       throw error;
@@ -117,7 +113,7 @@ export class Table {
     const shape = { file, generation, pages, identity };
     const expected = headerBytes(shape);
     const fits = pages > 0 && mapping.length === PAGE * (1 + pages) + checksBytes(pages);
-    if (fits && expected.every((byte, i) => byte === found[i])) return new Table(mapping, shape, writer);
+    if (fits && expected.every((byte, i) => byte === found[i])) return new Table(mapping, shape);
     mapping.close();
     return undefined;
   }
@@ -150,24 +146,8 @@ export class Table {
   /** Position of the key with this hash for which `isMatch` holds, 0 when there is none. */
   find(h1: number, tag: number, isMatch: IsMatch): number {
     const page = this.#page(h1);
-    if (this.#writer) {
-      if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) this.#check(page);
-      return this.#find(page, h1, tag, isMatch);
-    }
-    for (let spin = 0; spin < SPINS; spin++) {
-      const before = this.#version(page);
-      if (before & 1) continue;
-      const found = this.#find(page, h1, tag, isMatch);
-      if (this.#version(page) === before) return found;
-    }
-    /* The writer died while it changed the page: the next one repairs it. What stands there is checked by its key. */
+    if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) this.#check(page);
     return this.#find(page, h1, tag, isMatch);
-  }
-
-  /** Read by a call, which engines neither move nor merge (see Head.version). */
-  #version(page: number): number {
-    this.#mapping.read(PAGE * (1 + page) + VERSION_WORD * 4, this.#scratch);
-    return this.#scratchWord[0]!;
   }
 
   #find(page: number, h1: number, tag: number, isMatch: IsMatch): number {
