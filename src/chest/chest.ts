@@ -1,5 +1,6 @@
 import { builtin } from "../builtins.ts";
 import { InvalidArgumentError, LockedError } from "../errors.ts";
+import { typed } from "../memory/check.ts";
 import { applyBatch, type Batch } from "./batch.ts";
 import { elementsOf, ValueCoder } from "./codec/codec.ts";
 import { Core, type SetOptions } from "./core.ts";
@@ -72,7 +73,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     this.path = given.path === undefined ? temporaryFolder() : builtin("path").resolve(given.path);
     let tier: ColdTier;
     try {
-      tier = openTier(this.path, given, settings);
+      tier = typed("open", this.path, () => openTier(this.path, given, settings));
     } catch (error) {
       if (this.#temporary) removeTemporary(this.path);
       throw error;

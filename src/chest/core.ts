@@ -33,6 +33,8 @@ const ENTRY_WEIGHT = 200;
 /** So many entries stay in memory whatever their size, as long as they fit. */
 const FEW = 4096;
 const DOORS = 2 ** 13;
+/** Engines copy shorter parts of a text. */
+const SHORTEST_SLICE = 13;
 const SHORT_TEXT = 256;
 const NO_TAGS: readonly string[] = [];
 
@@ -171,9 +173,12 @@ export class Core<K extends Key = Key, V = unknown> {
     return position !== 0 && this.#isFoundExpired() ? 0 : position;
   }
 
-  /** The key as the tier has it: an object of the user's may be another key by the time it is used again. */
+  /**
+   * The key in `key` as something of the chest's own: an object of the user's may be another key by the time it is used
+   * again, and text may be a slice that holds all of a file in memory.
+   */
   #keep(key: K): K {
-    if (typeof key !== "object" || key === null) return key;
+    if (typeof key === "string" ? key.length < SHORTEST_SLICE : typeof key !== "object" || key === null) return key;
     return decodeKey(this.key.bytes, 0, this.key.length) as K;
   }
 

@@ -1,4 +1,5 @@
 import { builtin } from "../../builtins.ts";
+import { NotFoundError } from "../../errors.ts";
 import type { OpenLog } from "./open-log.ts";
 import { COMMIT_SIZE, writeCommit } from "./record.ts";
 import { OFFSETS, type Segment } from "./segment.ts";
@@ -42,6 +43,12 @@ export function syncLog(log: OpenLog): void {
     throw error;
   }
   state.synced = state.committed;
+}
+
+/** @throws {NotFoundError} when the files were removed under us: what was synced is nowhere then. */
+export function checkThere(log: OpenLog): void {
+  const { path } = log.appender!.active;
+  if (!builtin("fs").existsSync(path)) throw new NotFoundError(path);
 }
 
 /** Says that all before it is on the disk, should the head be lost. */

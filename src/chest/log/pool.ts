@@ -1,3 +1,5 @@
+import { LimitError } from "../../errors.ts";
+
 /** What a pool needs to know of what it keeps open. */
 interface Sleeper {
   /** When it was used last, as `Pool.now` counts. */
@@ -41,6 +43,16 @@ export class Pool {
 
   delete(sleeper: Sleeper): void {
     this.#awake.delete(sleeper);
+  }
+
+  /** Opens something; when there is no descriptor left for it, others rest first. */
+  withRoom<T>(open: () => T): T {
+    try {
+      return open();
+    } catch (error) {
+      if (!(error instanceof LimitError) || this.rest() === 0) throw error;
+      return open();
+    }
   }
 
   /** Closes half of those that nobody needs, those unused for longest; returns how many. */

@@ -1,5 +1,6 @@
 import { builtin } from "../../builtins.ts";
-import { ClosedError, FormatError, LimitError, TruncatedError } from "../../errors.ts";
+import { ClosedError, FormatError, TruncatedError } from "../../errors.ts";
+import { typed } from "../../memory/check.ts";
 import { DataFile } from "../../memory/data-file.ts";
 import type { Lease } from "../../memory/lease.ts";
 import { Mapping } from "../../memory/mapping.ts";
@@ -51,7 +52,7 @@ function header(id: number, identity: Identity): Uint8Array {
 }
 
 /** Reads whose a segment is; undefined when its header is damaged. */
-export function readSegmentHeader(file: string): (Identity & { segment: number }) | undefined {
+export function readSegmentHeader(file: string): SegmentIdentity | undefined {
   const bytes = new Uint8Array(SEGMENT_HEADER);
   const fd = builtin("fs").openSync(file, "r");
   try {
@@ -59,9 +60,17 @@ export function readSegmentHeader(file: string): (Identity & { segment: number }
   } finally {
     builtin("fs").closeSync(fd);
   }
-  const view = new DataView(bytes.buffer);
+  return parseSegmentHeader(file, bytes);
+}
+
+type SegmentIdentity = Identity & { readonly segment: number };
+
+/** Whose a segment is that begins with these bytes; undefined when they are damaged. */
+export function parseSegmentHeader(file: string, bytes: Uint8Array): SegmentIdentity | undefined {
+  if (bytes.length < SEGMENT_HEADER) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, SEGMENT_HEADER);
   if (shortChecksum(bytes, 0, 60) !== view.getUint32(60, true)) return undefined;
-  if (new TextDecoder().decode(bytes.subarray(0, 8)) !== MAGIC) return undefined;
+  if (new TextDecoder().decode(bytes.slice(0, 8)) !== MAGIC) return undefined;
   const version = view.getUint32(8, true);
   if (version > FORMAT_VERSION)
     throw new FormatError(file, `format version ${version} is newer than ${FORMAT_VERSION}, which this release knows`);
@@ -117,12 +126,7 @@ export class Segment {
   #wake(): DataFile {
     if (this.#isClosed) throw new ClosedError(this.path);
     this.#pool.makeRoom();
-    try {
-      this.#file = DataFile.open(this.path, this.#writable);
-    } catch (error) {
-      if (!(error instanceof LimitError) || this.#pool.rest() === 0) throw error;
-      this.#file = DataFile.open(this.path, this.#writable);
-    }
+    this.#file = this.#pool.withRoom(() => DataFile.open(this.path, this.#writable));
     this.#pool.add(this);
     return this.#file;
   }
@@ -130,15 +134,12 @@ export class Segment {
   /** Creates a segment that has room for `capacity` bytes: a hole, which takes blocks as it is written. */
   static create(folder: string, id: number, capacity: number, identity: Identity, pool: Pool): Segment {
     const name = builtin("path").join(folder, segmentName(id));
+    const { openSync, closeSync } = builtin("fs");
     pool.makeRoom();
-    let file: DataFile;
+    pool.withRoom(() => closeSync(typed("create", name, () => openSync(name, "wx", 0o600))));
+    let file: DataFile | undefined;
     try {
-      file = DataFile.create(name, { exclusive: true });
-    } catch (error) {
-      if (!(error instanceof LimitError) || pool.rest() === 0) throw error;
-      file = DataFile.create(name, { exclusive: true });
-    }
-    try {
+      file = pool.withRoom(() => DataFile.open(name, true));
       file.write(0, header(id, identity));
       file.truncate(capacity);
       const segment = new Segment(id, name, file, true, pool);
@@ -146,7 +147,7 @@ export class Segment {
       segment.synced = false;
       return segment;
     } catch (error) {
-      file.close();
+      file?.close();
       builtin("fs").rmSync(name, { force: true });
       throw error;
     }

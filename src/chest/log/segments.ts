@@ -1,4 +1,5 @@
 import { builtin } from "../../builtins.ts";
+import { typed } from "../../memory/check.ts";
 import { Pool } from "./pool.ts";
 import { type Identity, listSegments, OFFSETS, Segment, segmentName } from "./segment.ts";
 
@@ -129,7 +130,7 @@ export class Segments {
 
   syncFolder(): void {
     if (!this.dirtyFolder) return;
-    const fd = builtin("fs").openSync(this.folder, "r");
+    const fd = typed("open", this.folder, () => builtin("fs").openSync(this.folder, "r"));
     try {
       builtin("fs").fsyncSync(fd);
     } finally {

@@ -6,7 +6,7 @@ import { CUSTOM, ENCODING } from "../codec/codec.ts";
 import type { KeyBytes } from "../keys.ts";
 import type { ColdTier, Damage, NewValue, StoredValue, TierUsage } from "../tier.ts";
 import { backup } from "./backup.ts";
-import { closeAll, closeWell, removeAll, syncLog } from "./closing.ts";
+import { checkThere, closeAll, closeWell, removeAll, syncLog } from "./closing.ts";
 import { Compaction } from "./compaction.ts";
 import { bootIdentity, emptyState, HEAD_NAME } from "./head.ts";
 import { LogSnapshot } from "./log-snapshot.ts";
@@ -286,7 +286,10 @@ export class LogStore implements ColdTier {
     state.nextSequence = nextSequence;
     if (this.#logBytes !== undefined) this.#logBytes += appender.staged;
     appender.staged = 0;
-    if (sync) syncLog(log);
+    if (sync) {
+      syncLog(log);
+      checkThere(log);
+    }
     this.#applyAll();
   }
 

@@ -1,5 +1,6 @@
 import { builtin } from "../../builtins.ts";
 import { LimitError } from "../../errors.ts";
+import { typed } from "../../memory/check.ts";
 import { checksum } from "../../memory/checksum.ts";
 import { Mapping } from "../../memory/mapping.ts";
 import { shortChecksum } from "../bytes.ts";
@@ -88,7 +89,8 @@ export class Table {
   static create(folder: string, generation: number, pages: number, identity: Identity): Table {
     const shape = { file: builtin("path").join(folder, tableName(generation)), generation, pages, identity };
     builtin("fs").rmSync(shape.file, { force: true });
-    builtin("fs").closeSync(builtin("fs").openSync(shape.file, "wx", 0o600));
+    const { openSync, closeSync } = builtin("fs");
+    closeSync(typed("create", shape.file, () => openSync(shape.file, "wx", 0o600)));
     try {
       const mapping = Mapping.open(shape.file, { access: "write", length: PAGE * (1 + pages) + checksBytes(pages) });
       mapping.write(0, headerBytes(shape));
