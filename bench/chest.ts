@@ -6,6 +6,7 @@ import { findRuntime } from "../scripts/runtimes.ts";
 import type { ChestLease } from "../src/chest/main.ts";
 import { Chest } from "../src/chest/main.ts";
 import type { Area, Case, Context, Figures } from "./area.ts";
+import { processCases } from "./chest/processes.ts";
 import { type Costs, runArrays, runPairs, type Store } from "./chest/stores.ts";
 import { median } from "./rounds.ts";
 
@@ -144,5 +145,6 @@ export const area: Area = {
     make("pairs", "get-hot"),
     make("pairs", "reopen", { atMost: 0.01 }, ["map"]),
     make("pairs", "disk-small", { peer: "lmdb", atMost: 2 }, ["map"]),
+    ...processCases,
   ],
 };

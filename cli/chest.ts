@@ -4,7 +4,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { Command } from "commander";
 import { decodeStructured, encodeStructured } from "../src/chest/codec/structured.ts";
-import { decodeKey, KeyBytes } from "../src/chest/keys.ts";
+import { decodeKey, describeKey, KeyBytes } from "../src/chest/keys.ts";
 import { Chest, type Key, OutcoreError } from "../src/chest/main.ts";
 import { bytes, progress, say, table } from "./terminal.ts";
 
@@ -12,6 +12,11 @@ const TITLE = "outcore chest export 1";
 
 function openReader(folder: string): Chest {
   return new Chest({ path: folder, readOnly: true, budget: 2 ** 24 });
+}
+
+/** For what must not get into an export on standard output. */
+function sayAside(line: string): void {
+  process.stderr.write(`${line}\n`);
 }
 
 function withChest<T>(chest: Chest, work: (chest: Chest) => T): T {
@@ -39,7 +44,7 @@ function info(folder: string): void {
 }
 
 /** Every key whose value is intact goes to `keep`; the rest is named. Returns the number of damaged places. */
-function sift(chest: Chest, keep: (key: Key, value: unknown) => void): number {
+function sift(chest: Chest, keep: (key: Key, value: unknown) => void, tell: (line: string) => void = say): number {
   const bar = progress("check", chest.diskUsage);
   const share = chest.diskUsage / Math.max(1, chest.size);
   let damaged = 0;
@@ -50,11 +55,11 @@ function sift(chest: Chest, keep: (key: Key, value: unknown) => void): number {
     } catch (error) {
       if (!(error instanceof OutcoreError)) throw error;
       damaged++;
-      say(`key ${JSON.stringify(key, (_, each) => (typeof each === "bigint" ? `${each}n` : each))}: ${error.message}`);
+      tell(`key ${describeKey(key)}: ${error.message}`);
     }
   }
   bar.stop();
-  for (const { path, offset, length, detail } of chest.damage) say(`${path}: ${length} bytes at ${offset}: ${detail}`);
+  for (const { path, offset, length, detail } of chest.damage) tell(`${path}: ${length} bytes at ${offset}: ${detail}`);
   return damaged + chest.damage.length;
 }
 
@@ -76,50 +81,104 @@ function check(folder: string, options: { salvage?: string }): void {
 async function compact(folder: string): Promise<void> {
   const chest = new Chest({ path: folder, budget: 2 ** 24 });
   const before = chest.diskUsage;
-  await chest.compact();
+  const bar = progress("compact", chest.usage().dead);
+  let last = before;
+  try {
+    await chest.compact((disk) => {
+      bar.add(Math.max(0, last - disk));
+      last = Math.min(last, disk);
+    });
+  } finally {
+    bar.stop();
+  }
   say(`${bytes(before)} -> ${bytes(chest.diskUsage)}`);
   chest.close();
 }
 
-/** A line of text a pair: the key's bytes and the structured value's, in base64. */
+/** Writes all of a text, however little of it a pipe takes at a time. */
+function writeAll(fd: number, text: string): void {
+  const data = Buffer.from(text);
+  for (let at = 0; at < data.length; ) {
+    try {
+      at += fs.writeSync(fd, data, at);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+}
+
+/** A line of text a pair: the key's bytes and the structured value's, in base64. The last line says how many. */
 function exportTo(folder: string, file: string): void {
   const out = file === "-" ? 1 : fs.openSync(file, "wx", 0o600);
   const key = new KeyBytes(0);
-  const write = (line: string): void => {
-    fs.writeSync(out, `${line}\n`);
-  };
-  write(TITLE);
+  let count = 0;
+  writeAll(out, `${TITLE}\n`);
   const damaged = withChest(openReader(folder), (chest) =>
-    sift(chest, (name, value) => {
-      const encoded = encodeStructured(value);
-      key.set(name);
-      const keyText = Buffer.from(key.bytes.subarray(0, key.length)).toString("base64");
-      write(`${keyText} ${Buffer.from(encoded.bytes.subarray(0, encoded.length)).toString("base64")}`);
-    }),
+    sift(
+      chest,
+      (name, value) => {
+        const encoded = encodeStructured(value);
+        key.set(name);
+        const keyText = Buffer.from(key.bytes.subarray(0, key.length)).toString("base64");
+        writeAll(out, `${keyText} ${Buffer.from(encoded.bytes.subarray(0, encoded.length)).toString("base64")}\n`);
+        count++;
+      },
+      sayAside,
+    ),
   );
+  writeAll(out, `end ${count}\n`);
   if (out !== 1) fs.closeSync(out);
   if (damaged > 0) process.exitCode = 1;
 }
 
-/** Lines are data only: nothing in them names a file. */
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+function fromBase64(text: string | undefined, place: string): Uint8Array {
+  if (text === undefined || !BASE64.test(text)) throw new Error(`${place} is not what an export writes`);
+  return Buffer.from(text, "base64");
+}
+
+/** Lines are data only: nothing in them names a file. Returns the number of pairs. */
+async function readExport(file: string, set: (key: Key, value: unknown) => void): Promise<number> {
+  const input = file === "-" ? process.stdin : fs.createReadStream(file);
+  const bar = progress("import", file === "-" ? 0 : fs.statSync(file).size);
+  let number = 0;
+  let count = 0;
+  let hasEnded = false;
+  try {
+    for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+      number++;
+      bar.add(line.length + 1);
+      const place = `${file}: line ${number}`;
+      if (number === 1) {
+        if (line !== TITLE) throw new Error(`${file} is not what "outcore chest export" writes`);
+      } else if (hasEnded) throw new Error(`${place} is behind the end`);
+      else if (line.startsWith("end ")) {
+        if (line !== `end ${count}`) throw new Error(`${place}: ${count} pairs came before "${line.slice(0, 40)}"`);
+        hasEnded = true;
+      } else {
+        const [keyText, valueText, ...rest] = line.split(" ");
+        if (rest.length > 0) throw new Error(`${place} is not what an export writes`);
+        const key = fromBase64(keyText, place);
+        const value = fromBase64(valueText, place);
+        set(decodeKey(key, 0, key.length), decodeStructured(value, 0, value.length));
+        count++;
+      }
+    }
+  } finally {
+    bar.stop();
+  }
+  if (!hasEnded) throw new Error(`${file} is cut short: it has no last line`);
+  return count;
+}
+
 async function importFrom(folder: string, file: string): Promise<void> {
   const chest = new Chest({ path: folder, budget: 2 ** 26 });
   try {
-    let number = 0;
-    for await (const line of createInterface({ input: file === "-" ? process.stdin : fs.createReadStream(file) })) {
-      number++;
-      if (number === 1) {
-        if (line !== TITLE) throw new Error(`${file} is not what "outcore chest export" writes`);
-        continue;
-      }
-      const [keyText = "", valueText] = line.split(" ");
-      if (valueText === undefined) throw new Error(`${file}: line ${number} has no value`);
-      const keyBytes = Buffer.from(keyText, "base64");
-      const valueBytes = Buffer.from(valueText, "base64");
-      chest.set(decodeKey(keyBytes, 0, keyBytes.length), decodeStructured(valueBytes, 0, valueBytes.length));
-    }
+    const count = await readExport(file, (key, value) => chest.set(key, value));
     chest.close();
-    say(`${Math.max(0, number - 1)} pairs imported into ${folder}.`);
+    say(`${count} pairs imported into ${folder}.`);
   } catch (error) {
     chest.abandon();
     if (error instanceof OutcoreError) throw error;

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "../errors.ts";
-import { ByteWriter, VarintReader } from "./bytes.ts";
+import { asciiText, ByteWriter, VarintReader } from "./bytes.ts";
 
 /**
  * What a chest takes as a key. Two keys are one when they are of the same type and equal: 1, "1", 1n, true, [1, 2] and
@@ -22,6 +22,10 @@ const DATE = 11;
 const BYTES = 12;
 const TUPLE = 13;
 
+/** Bytes of a key: half a segment. */
+const LONGEST_KEY = 2 ** 27 - 2 ** 16;
+/** Text of so many bytes is looked at here. */
+const SHORT = 256;
 /** Tuples within tuples. */
 const DEEPEST = 64;
 
@@ -149,6 +153,7 @@ export class KeyBytes {
   set(key: unknown): this {
     this.writer.length = 0;
     encode(this.writer, key, 0);
+    if (this.writer.length > LONGEST_KEY) throw new InvalidArgumentError(`a key has at most ${LONGEST_KEY} bytes`);
     this.#hash();
     return this;
   }
@@ -222,15 +227,9 @@ function decodeInteger(bytes: Uint8Array, start: number, end: number): number {
 }
 
 function decodeText(bytes: Uint8Array, start: number, end: number): string {
-  if (end - start <= 48) {
-    let text = "";
-    let i = start;
-    for (; i < end; i++) {
-      const byte = bytes[i]!;
-      if (byte > 127) break;
-      text += String.fromCharCode(byte);
-    }
-    if (i === end) return text;
+  if (end - start <= SHORT) {
+    const text = asciiText(bytes, start, end);
+    if (text !== undefined) return text;
   }
   try {
     return decoder.decode(bytes.subarray(start, end));
@@ -298,4 +297,14 @@ export function decodeKey(bytes: Uint8Array, start: number, end: number, depth =
     default:
       return fail();
   }
+}
+
+/** A key for people to read, in messages. */
+export function describeKey(key: unknown): string {
+  if (typeof key === "string") return JSON.stringify(key);
+  if (typeof key === "bigint") return `${key}n`;
+  if (Array.isArray(key)) return `[${key.map(describeKey).join(", ")}]`;
+  if (key instanceof Date) return Number.isNaN(key.getTime()) ? "an invalid Date" : key.toISOString();
+  if (key instanceof Uint8Array) return `${key.length} bytes`;
+  return String(key);
 }

@@ -1,10 +1,13 @@
 export * from "../errors.ts";
-export { type Batch, Chest, type ChestStatistics, type SetOptions } from "./chest.ts";
+export type { Batch } from "./batch.ts";
+export { Chest } from "./chest.ts";
 export type { Codec, CodecName, Compression } from "./codec/codec.ts";
+export type { SetOptions } from "./core.ts";
 export { type FolderOptions, folderTier } from "./folder/tier.ts";
 export type { Key } from "./keys.ts";
 export type { ChestLease } from "./lease.ts";
 export type { ChestOptions, Durability } from "./options.ts";
 export type { PolicyName } from "./policy.ts";
 export type { ChestSnapshot } from "./snapshot.ts";
+export type { ChestStatistics } from "./statistics.ts";
 export type { ColdTier, Damage, NewValue, StoredValue, TierUsage } from "./tier.ts";

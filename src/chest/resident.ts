@@ -16,7 +16,8 @@ export class Resident {
   }
 
   get(key: unknown): Entry | undefined {
-    return isPlain(key) ? this.#plain.get(key) : this.#byContent.get(this.#scratch.set(key).text());
+    if (isPlain(key)) return this.#plain.size === 0 ? undefined : this.#plain.get(key);
+    return this.#byContent.size === 0 ? undefined : this.#byContent.get(this.#scratch.set(key).text());
   }
 
   set(key: unknown, entry: Entry): void {

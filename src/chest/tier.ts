@@ -74,6 +74,8 @@ export interface ColdTier {
   nextSequence: number;
   /** Keys stored at the last commit. */
   readonly storedCount: number;
+  /** Small values are read from it as quickly as from memory, and may be put there without being kept in memory. */
+  readonly isQuick?: boolean;
   /** What was found to be damaged since it was opened. */
   readonly damage: readonly Damage[];
   /** Changes when nothing is left at positions that were given out. */
@@ -98,6 +100,11 @@ export interface ColdTier {
   lease(position: number): { readonly lease: Lease; readonly format: number } | undefined;
   /** Stages a value in place of the one at `before`. @throws {DiskFullError} and nothing has changed. */
   put(key: KeyBytes, value: NewValue, before: number): number;
+  /**
+   * Stages a value that another tier has at `position`, in place of the one at `before`, without bringing its bytes into
+   * memory. Undefined when that cannot be, and nothing has changed.
+   */
+  transfer?(key: KeyBytes, from: ColdTier, position: number, sequence: number, before: number): number | undefined;
   /** Stages the removal of the value at `before`. */
   remove(key: KeyBytes, before: number): void;
   /** Makes what was staged visible to others, with the number of keys there are now; `sync` waits for the disk. */

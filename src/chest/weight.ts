@@ -1,6 +1,8 @@
 /** What an object costs beside its contents, roughly, in the engines. */
 const OBJECT = 48;
 const SLOT = 16;
+/** Parts within parts: no codec stores more. */
+const DEEPEST = 1000;
 
 /**
  * Bytes of memory that a value takes, nested parts included: exact for typed arrays, near for text (a byte or two a
@@ -17,20 +19,20 @@ export function weigh(value: unknown): number {
     case "bigint":
       return 24;
     case "object":
-      return value === null ? 8 : weighObject(value, undefined);
+      return value === null ? 8 : weighObject(value, undefined, 0);
     default:
       return SLOT;
   }
 }
 
-function weighObject(value: object, seen: Set<object> | undefined): number {
+function weighObject(value: object, seen: Set<object> | undefined, depth: number): number {
   if (ArrayBuffer.isView(value)) return OBJECT * 2 + value.byteLength;
   if (value instanceof ArrayBuffer) return OBJECT * 2 + value.byteLength;
   const visited = seen ?? new Set<object>();
-  if (visited.has(value)) return 0;
+  if (visited.has(value) || depth > DEEPEST) return 0;
   visited.add(value);
   const part = (each: unknown): number =>
-    SLOT + (typeof each === "object" && each !== null ? weighObject(each, visited) : weigh(each));
+    SLOT + (typeof each === "object" && each !== null ? weighObject(each, visited, depth + 1) : weigh(each));
   let weight = OBJECT;
   if (Array.isArray(value)) {
     for (const each of value) weight += part(each);

@@ -5,7 +5,7 @@ import {
   LimitError,
   NameInUseError,
   NotFoundError,
-  type OutcoreError,
+  OutcoreError,
   OutOfRangeError,
   PermissionError,
   SystemError,
@@ -85,6 +85,19 @@ export function errorFor(errno: string, operation: string, path: string, cause?:
       return new DiskFullError(path, cause);
     default:
       return new SystemError(errno, operation, path, cause);
+  }
+}
+
+/** What `work` returns; an error of the runtime's own file functions becomes the typed one. */
+export function typed<T>(operation: string, path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    const { code, name } = error as { code?: unknown; name?: string };
+    if (error instanceof OutcoreError || typeof code !== "string") throw error;
+    if (code === "ERR_ACCESS_DENIED" || name === "NotCapable" || name === "PermissionDenied")
+      throw new PermissionError(path, error);
+    throw errorFor(code, operation, path, error);
   }
 }
 

@@ -2,12 +2,15 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
+import process from "node:process";
 import { describe, it } from "vitest";
 import { Chest, ClosedError, type Key, LockedError } from "../../src/chest/main.ts";
 import { finish, fixture, line, start } from "../support/run.ts";
 import { cleanTempAfterEach, tempFolder } from "../support/temp.ts";
 
 const place = (): string => path.join(tempFolder(), "chest");
+
+const ROUNDS = process.env.OUTCORE_LONG ? 600 : 60;
 
 /** Runs a command in a user namespace with a small tmpfs at a folder; undefined where the system forbids it. */
 const canMount = spawnSync("unshare", ["-rm", "mount", "-t", "tmpfs", "-o", "size=1m", "none", "/mnt"]).status === 0;
@@ -40,6 +43,31 @@ describe("chest between processes", () => {
     reader.close();
     writer.close();
   });
+
+  it("readers in other processes see whole values and no older ones while it is compacted all the time", async () => {
+    const folder = place();
+    const keys = 60;
+    const writer = new Chest<number, Uint32Array>({ path: folder, segmentSize: 2 ** 20, durability: "none" });
+    const put = (key: number, round: number): unknown =>
+      writer.set(key, new Uint32Array(key % 3 ? 10 : 9000).fill(round));
+    for (let key = 0; key < keys; key++) put(key, 1);
+    writer.flush();
+    const children = [1, 2].map(() => start(fixture("chest-reader.ts"), [folder, String(keys)]));
+    const ends = children.map((child) => finish(child, 120_000));
+    await Promise.race([Promise.all(children.map((child) => line(child, "reading"))), ...ends]);
+    for (let round = 2; round < ROUNDS + 2; round++) {
+      for (let key = 0; key < keys; key++) if ((key + round) % 4 !== 0) put(key, round);
+      writer.flush();
+      if (round % 2 === 0) await writer.compact();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    for (const child of children) child.stdin?.end();
+    for (const { code, stderr, stdout } of await Promise.all(ends)) {
+      assert.equal(code, 0, stderr);
+      assert.match(stdout, /[1-9]\d* reads/);
+    }
+    writer.close();
+  }, 300_000);
 
   it("a writer waits for another one, and a dead one's lock is gone", async () => {
     const folder = place();

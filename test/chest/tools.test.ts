@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import fs from "node:fs";
 import path from "node:path";
 import { describe, it } from "vitest";
@@ -56,6 +57,53 @@ describe("outcore chest", () => {
     assert.equal(chest.size, 49);
     chest.close();
   }, 60_000);
+
+  it("import takes nothing on trust: no path, no length, no half of an export", async () => {
+    const folder = make();
+    const home = path.dirname(folder);
+    const file = path.join(home, "export");
+    assert.equal((await cli("export", folder, file)).code, 0);
+    const whole = fs.readFileSync(file, "utf8");
+    const lines = whole.trimEnd().split("\n");
+    assert.equal(lines.at(-1), "end 50");
+    const base64 = (...numbers: number[]): string => Buffer.from(numbers).toString("base64");
+    const hostile: Record<string, string> = {
+      "cut short": lines.slice(0, -1).join("\n"),
+      "no base64": [lines[0], "../../etc/passwd x", "end 1"].join("\n"),
+      "a key that is none": [lines[0], `${base64(99, 1)} ${base64(1)}`, "end 1"].join("\n"),
+      "a value with a length of terabytes": [
+        lines[0],
+        `${base64(4, 1)} ${base64(13, 255, 255, 255, 255, 255, 7)}`,
+        "end 1",
+      ].join("\n"),
+      "a value nested without end": [lines[0], `${base64(4, 1)} ${Buffer.alloc(30_000, 13).toString("base64")}`].join(
+        "\n",
+      ),
+    };
+    const before = fs.readdirSync(home).sort();
+    for (const [name, text] of Object.entries(hostile)) {
+      const target = path.join(home, "target");
+      fs.writeFileSync(path.join(home, "hostile"), text);
+      const { code, stdout, stderr } = await cli("import", target, path.join(home, "hostile"));
+      assert.equal(code, 1, `${name}: ${stdout}${stderr}`);
+      const chest = new Chest({ path: target });
+      assert.equal(chest.size, 0, name);
+      chest.close();
+      fs.rmSync(target, { recursive: true });
+      fs.rmSync(path.join(home, "hostile"));
+    }
+    assert.deepEqual(fs.readdirSync(home).sort(), before);
+    /* A name that looks like a path is a key like any other. */
+    const evil = new Chest<string, unknown>({ path: path.join(home, "evil") });
+    evil.set("../../etc/passwd", { ["__proto__"]: { polluted: 1 } });
+    evil.close();
+    assert.equal((await cli("export", path.join(home, "evil"), path.join(home, "evil.export"))).code, 0);
+    assert.equal((await cli("import", path.join(home, "copy"), path.join(home, "evil.export"))).code, 0);
+    const copy = new Chest<string, unknown>({ path: path.join(home, "copy") });
+    assert.deepEqual([...copy.keys()], ["../../etc/passwd"]);
+    assert.equal((copy.get("../../etc/passwd") as { polluted?: number }).polluted, undefined);
+    copy.close();
+  }, 300_000);
 
   it("the examples run", async () => {
     const memoize = await run(path.join(root, "examples", "chest-memoize.ts"), [], {});

@@ -31,7 +31,8 @@ export const MSGPACK = 25;
 export const CUSTOM = 31;
 const GZIP = 1 << 6;
 const ZSTD = 2 << 6;
-const ENCODING = 31;
+/** The bits of a format byte that say which. */
+export const ENCODING = 31;
 
 const SMALLEST_COMPRESSED = 64;
 const codecNames: readonly string[] = ["structured", "bytes", "json", "msgpack"];
@@ -62,9 +63,19 @@ export class ValueCoder {
     this.#largest = largest;
   }
 
+  /** Whether values of the user's own codec mean the same to both. */
+  hasCodecOf(other: ValueCoder): boolean {
+    return this.#codec === other.#codec;
+  }
+
   /** @throws {CodecError} when the value cannot be encoded. */
   encode(value: unknown): void {
-    this.#encode(value);
+    try {
+      this.#encode(value);
+    } catch (error) {
+      /* A getter that throws, a buffer that is detached, text too long for the engine. */
+      throw error instanceof CodecError ? error : new CodecError(`the value cannot be encoded: ${error}`, error);
+    }
     if (this.length > this.#largest) throw new CodecError(`a value of ${this.length} bytes is over the limit`);
     if (this.#compression !== "none" && this.length >= SMALLEST_COMPRESSED) this.#compress();
   }
@@ -78,7 +89,9 @@ export class ValueCoder {
     if (typeof value === "object" && value !== null && codec !== "json" && ArrayBuffer.isView(value)) {
       const kind = kindOf(value);
       if (kind !== undefined) {
-        this.#take(new Uint8Array(value.buffer, value.byteOffset, value.byteLength), TYPED + kind.id);
+        const bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+        /* Another thread must not change it between its checksum and its writing. */
+        this.#take(bytes.buffer instanceof ArrayBuffer ? bytes : new Uint8Array(bytes), TYPED + kind.id);
         return;
       }
     }
@@ -108,14 +121,9 @@ export class ValueCoder {
   }
 
   #custom(codec: Codec<unknown>, value: unknown): void {
-    let bytes: Uint8Array;
-    try {
-      bytes = codec.encode(value);
-    } catch (error) {
-      throw error instanceof CodecError ? error : new CodecError(`the value cannot be encoded: ${error}`, error);
-    }
+    const bytes = codec.encode(value);
     if (!(bytes instanceof Uint8Array)) throw new CodecError("encode did not return a Uint8Array");
-    this.#take(bytes, CUSTOM);
+    this.#take(bytes.buffer instanceof ArrayBuffer ? bytes : new Uint8Array(bytes), CUSTOM);
   }
 
   #compress(): void {

@@ -1,5 +1,5 @@
 import { CodecError } from "../../errors.ts";
-import { ByteWriter, VarintReader } from "../bytes.ts";
+import { asciiText, ByteWriter, VarintReader } from "../bytes.ts";
 import { type ElementKind, elementKinds, kindOf } from "./elements.ts";
 
 /*
@@ -31,6 +31,8 @@ const BOXED = 21;
 const REFERENCE = 22;
 const HOLE = 23;
 
+/** Text of so many bytes is looked at before it is decoded. */
+const SHORT = 256;
 /** Values within values, both ways. */
 const DEEPEST = 1000;
 
@@ -164,16 +166,9 @@ class Encoder {
       return;
     }
     if (value instanceof Map) {
-      out.u8(MAP);
-      out.varint(value.size);
-      for (const [key, each] of value) {
-        this.#value(key, depth);
-        this.#value(each, depth);
-      }
+      this.#map(value, depth);
     } else if (value instanceof Set) {
-      out.u8(SET);
-      out.varint(value.size);
-      for (const each of value) this.#value(each, depth);
+      this.#set(value, depth);
     } else if (value instanceof Date) {
       out.u8(DATE);
       out.f64(value.getTime());
@@ -202,12 +197,38 @@ class Encoder {
 
   #array(value: readonly unknown[], depth: number): void {
     const { out } = this;
+    const { length } = value;
     out.u8(ARRAY);
-    out.varint(value.length);
-    for (let i = 0; i < value.length; i++) {
+    out.varint(length);
+    for (let i = 0; i < length; i++) {
       if (i in value) this.#value(value[i], depth);
       else out.u8(HOLE);
     }
+  }
+
+  #map(value: Map<unknown, unknown>, depth: number): void {
+    const { size } = value;
+    let count = 0;
+    this.out.u8(MAP);
+    this.out.varint(size);
+    for (const [key, each] of value) {
+      count++;
+      this.#value(key, depth);
+      this.#value(each, depth);
+    }
+    if (count !== size) fail("a Map was changed by a getter of its own contents");
+  }
+
+  #set(value: Set<unknown>, depth: number): void {
+    const { size } = value;
+    let count = 0;
+    this.out.u8(SET);
+    this.out.varint(size);
+    for (const each of value) {
+      count++;
+      this.#value(each, depth);
+    }
+    if (count !== size) fail("a Set was changed by a getter of its own contents");
   }
 
   #view(value: ArrayBufferView): void {
@@ -239,6 +260,8 @@ class Encoder {
       throw new CodecError(`${kind} cannot be stored`);
     const { out } = this;
     const keys = Object.keys(value);
+    /* A URL, a SharedArrayBuffer, a generator: what it holds is nowhere to be seen, and would be lost. */
+    if (keys.length === 0 && kind !== "[object Object]") throw new CodecError(`${kind} cannot be stored`);
     out.u8(OBJECT);
     out.varint(keys.length);
     for (const key of keys) {
@@ -341,15 +364,9 @@ class Decoder {
     const length = this.#length(1);
     const start = this.#at;
     this.#at += length;
-    if (length <= 32) {
-      let text = "";
-      let i = start;
-      for (; i < this.#at; i++) {
-        const byte = this.#bytes[i]!;
-        if (byte > 127) break;
-        text += String.fromCharCode(byte);
-      }
-      if (i === this.#at) return text;
+    if (length <= SHORT) {
+      const text = asciiText(this.#bytes, start, this.#at);
+      if (text !== undefined) return text;
     }
     try {
       return decoder.decode(this.#bytes.subarray(start, this.#at));
@@ -504,6 +521,7 @@ class Decoder {
 }
 
 const encoder = new Encoder();
+let isEncoding = false;
 const structuredDecoder = new Decoder();
 
 /**
@@ -513,8 +531,16 @@ const structuredDecoder = new Decoder();
  * @throws {CodecError} for functions, symbols, promises, weak collections and anything nested over 1000 deep.
  */
 export function encodeStructured(value: unknown): ByteWriter {
-  encoder.encode(value);
-  return encoder.out;
+  /* A getter of the value may store something itself. */
+  const mine = isEncoding ? new Encoder() : encoder;
+  const before = isEncoding;
+  isEncoding = true;
+  try {
+    mine.encode(value);
+  } finally {
+    isEncoding = before;
+  }
+  return mine.out;
 }
 
 /** @throws {CodecError} when the bytes are not those of a value, whatever they are. */

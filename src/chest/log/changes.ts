@@ -1,17 +1,27 @@
 const FIRST = 1024;
+/** A hash and a number below this are an exact number together. */
+const MOST_SORTED: number = 2 ** 21;
 
-/** The changes that are in the log and not in the index yet: in order, and found by hash. */
+/**
+ * The changes that are in the log and not in the index yet: in order, and found by hash, the newest first. Typed arrays
+ * only: it holds hundreds of thousands of them without work for the collector.
+ */
 export class Changes {
   length = 0;
   /** At most so many of them are new keys. */
   inserts = 0;
   #h1: Uint32Array = new Uint32Array(FIRST);
+  /** Tag, and 2^16 when it is a removal. */
   #tag: Uint32Array = new Uint32Array(FIRST);
   #position: Float64Array = new Float64Array(FIRST);
   #before: Float64Array = new Float64Array(FIRST);
-  /** Hash to the newest position, or positions where several keys share a hash. Filled when first asked for. */
-  #staged: Map<number, number | number[]> = new Map();
-  #indexed = 0;
+  /** The change before it in the same bucket, plus one; 0: none. */
+  #next: Uint32Array = new Uint32Array(FIRST);
+  /** The newest change in each bucket, plus one; twice as many as there is room for changes. */
+  #buckets: Uint32Array = new Uint32Array(2 * FIRST);
+  #applied = 0;
+  /** What is applied first, hash before hash; empty until it is asked for. */
+  #order: Float64Array = new Float64Array(0);
 
   get hasStaged(): boolean {
     return this.length > 0;
@@ -24,6 +34,9 @@ export class Changes {
     this.#tag[at] = removed ? tag | 0x10000 : tag;
     this.#position[at] = position;
     this.#before[at] = before;
+    const bucket = h1 & (this.#buckets.length - 1);
+    this.#next[at] = this.#buckets[bucket]!;
+    this.#buckets[bucket] = at + 1;
     if (before === 0 && !removed) this.inserts++;
   }
 
@@ -37,48 +50,65 @@ export class Changes {
     this.#tag = double(this.#tag);
     this.#position = double(this.#position);
     this.#before = double(this.#before);
+    this.#next = new Uint32Array(this.#h1.length);
+    this.#buckets = new Uint32Array(this.#h1.length * 2);
+    const mask = this.#buckets.length - 1;
+    for (let at = 0; at < this.length; at++) {
+      const bucket = this.#h1[at]! & mask;
+      this.#next[at] = this.#buckets[bucket]!;
+      this.#buckets[bucket] = at + 1;
+    }
   }
 
   /** What the newest change of a key says, by `resolve`; undefined when none is the key's. */
   find(h1: number, tag: number, resolve: (position: number) => number | undefined): number | undefined {
-    for (; this.#indexed < this.length; this.#indexed++) this.#index(this.#indexed);
-    const found = this.#staged.get(h1 * 65536 + tag);
-    if (found === undefined) return undefined;
-    if (typeof found === "number") return resolve(found);
-    for (let i = found.length - 1; i >= 0; i--) {
-      const position = resolve(found[i]!);
-      if (position !== undefined) return position;
+    let at = this.#buckets[h1 & (this.#buckets.length - 1)]!;
+    while (at !== 0) {
+      if (this.#h1[at - 1] === h1 && (this.#tag[at - 1]! & 0xffff) === tag) {
+        const found = resolve(this.#position[at - 1]!);
+        if (found !== undefined) return found;
+      }
+      at = this.#next[at - 1]!;
     }
     return undefined;
   }
 
-  #index(at: number): void {
-    const hash = this.#h1[at]! * 65536 + (this.#tag[at]! & 0xffff);
-    const position = this.#position[at]!;
-    const before = this.#before[at]!;
-    const present = this.#staged.get(hash);
-    if (present === undefined || present === before) this.#staged.set(hash, position);
-    else if (typeof present === "number") this.#staged.set(hash, [present, position]);
-    else present.push(position);
-  }
-
-  forEach(visit: (h1: number, tag: number, position: number, before: number, removed: boolean) => void): void {
-    for (let i = 0; i < this.length; i++) {
+  /**
+   * Visits each once; where `visit` threw, the next call goes on. In order, or `byHash`, so that a large index is gone
+   * through once; the changes of one key stay in order.
+   */
+  apply(
+    visit: (h1: number, tag: number, position: number, before: number, removed: boolean) => void,
+    byHash: boolean,
+  ): void {
+    if (byHash && this.#applied === 0 && this.length <= MOST_SORTED) this.#sort();
+    for (; this.#applied < this.length; this.#applied++) {
+      const i = this.#applied < this.#order.length ? this.#order[this.#applied]! % MOST_SORTED : this.#applied;
       const tag = this.#tag[i]!;
       visit(this.#h1[i]!, tag & 0xffff, this.#position[i]!, this.#before[i]!, tag > 0xffff);
     }
   }
 
+  #sort(): void {
+    this.#order = new Float64Array(this.length);
+    for (let i = 0; i < this.length; i++) this.#order[i] = this.#h1[i]! * MOST_SORTED + i;
+    this.#order.sort();
+  }
+
   clear(): void {
     this.length = 0;
     this.inserts = 0;
-    this.#indexed = 0;
-    this.#staged.clear();
-    if (this.#h1.length > 2 ** 16) {
-      this.#h1 = new Uint32Array(FIRST);
-      this.#tag = new Uint32Array(FIRST);
-      this.#position = new Float64Array(FIRST);
-      this.#before = new Float64Array(FIRST);
+    this.#applied = 0;
+    if (this.#order.length > 0) this.#order = new Float64Array(0);
+    if (this.#h1.length <= 2 ** 16) {
+      this.#buckets.fill(0);
+      return;
     }
+    this.#h1 = new Uint32Array(FIRST);
+    this.#tag = new Uint32Array(FIRST);
+    this.#position = new Float64Array(FIRST);
+    this.#before = new Float64Array(FIRST);
+    this.#next = new Uint32Array(FIRST);
+    this.#buckets = new Uint32Array(2 * FIRST);
   }
 }

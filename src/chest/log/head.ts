@@ -10,6 +10,10 @@ const VERSION_WORD = 3;
 const CHECKED = 168;
 const CHECK = 168;
 const SPINS = 10_000;
+const SHORT_SPINS = 1000;
+/** Milliseconds that a reader waits for the end of a change. */
+const PATIENCE = 1000;
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 export const HEAD_NAME = "chest.head";
 
@@ -65,6 +69,7 @@ export class Head {
   #mapping: Mapping;
   #view: DataView;
   #words: Int32Array;
+  #changing = false;
   #scratch: Uint8Array = new Uint8Array(4);
   #scratchWord: Uint32Array = new Uint32Array(this.#scratch.buffer as ArrayBuffer);
 
@@ -163,9 +168,17 @@ export class Head {
     };
   }
 
-  write(state: HeadState): void {
-    const view = this.#view;
+  /** Begins a change of head and index that readers see as one: they wait for the `write` that ends it. */
+  begin(): void {
+    if (this.#changing) return;
+    this.#changing = true;
     Atomics.add(this.#words, VERSION_WORD, 1);
+  }
+
+  /** Ends the change under way, unless it `goesOn`. */
+  write(state: HeadState, goesOn = false): void {
+    const view = this.#view;
+    this.begin();
     view.setUint32(36, state.clean ? 1 : 0, true);
     view.setUint32(40, state.generation, true);
     const numbers = [state.committed, state.applied, state.count, state.nextSequence, state.commits, state.synced];
@@ -174,7 +187,26 @@ export class Head {
     const copy = new Uint8Array(view.buffer, view.byteOffset, CHECKED).slice();
     copy.fill(0, 12, 16);
     view.setUint32(CHECK, shortChecksum(copy, 0, CHECKED), true);
+    if (goesOn) return;
     Atomics.add(this.#words, VERSION_WORD, 1);
+    this.#changing = false;
+  }
+
+  /** Whether a change is under way. */
+  get isChanging(): boolean {
+    return this.#changing;
+  }
+
+  /** The version, when no change is under way, or none is any more within a second: a writer may have died in one. */
+  settledVersion(): number | undefined {
+    let version = this.version();
+    for (let spin = 0; version & 1 && spin < SHORT_SPINS; spin++) version = this.version();
+    const until = Date.now() + PATIENCE;
+    while (version & 1 && Date.now() < until) {
+      Atomics.wait(sleeper, 0, 0, 1);
+      version = this.version();
+    }
+    return version & 1 ? undefined : version;
   }
 
   /** A writer that died in the middle of a change left the version odd. */

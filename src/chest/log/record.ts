@@ -131,6 +131,43 @@ export class RecordFields {
   }
 }
 
+const SHORT_RECORD = 2 ** 16;
+/** Bytes of long candidates that one search may look at: hostile bytes must not make it endless. */
+const MOST_SEARCHED = 2 ** 31;
+const MOST_ZEROS = 2 ** 16;
+
+/** A place with only zeros before it, close before the next byte that is none. */
+function afterZeros(bytes: Uint8Array, from: number): number {
+  const aligned = from + ((4 - ((bytes.byteOffset + from) % 4)) % 4);
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset + aligned, (bytes.length - aligned) >> 2);
+  const found = words.findIndex((word) => word !== 0);
+  return found < 0 ? bytes.length : aligned + Math.max(0, found * 4 - 8);
+}
+
+/** Where the next whole record begins behind damage, byte by byte; it is in `record`. -1 when there is none before `end`. */
+export function resync(record: RecordFields, bytes: Uint8Array, from: number, end: number = bytes.length): number {
+  let zeros = 0;
+  let searched = 0;
+  for (let at = from; at + 6 <= end; at++) {
+    const first = bytes[at + 4]!;
+    zeros = first === 0 ? zeros + 1 : 0;
+    if (zeros > MOST_ZEROS) {
+      at = afterZeros(bytes, at);
+      zeros = 0;
+      continue;
+    }
+    const kind = first & KIND;
+    if (kind < PUT || kind > END || !record.parse(bytes, at, 0) || record.covered > end) continue;
+    const size = record.covered - at;
+    if (size > SHORT_RECORD) {
+      if (searched + size > MOST_SEARCHED) continue;
+      searched += size;
+    }
+    if (record.intact()) return at;
+  }
+  return -1;
+}
+
 /** What a commit record says. */
 export interface Commit {
   readonly number: number;

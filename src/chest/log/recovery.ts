@@ -1,6 +1,6 @@
 import { KeyBytes } from "../keys.ts";
-import { COMMIT, type Commit, DELETE, END, EXTENT, PUT, RecordFields, readCommit } from "./record.ts";
-import { type Identity, OFFSETS, readSegmentHeader, SEGMENT_HEADER, type Segment } from "./segment.ts";
+import { COMMIT, type Commit, DELETE, END, EXTENT, PUT, RecordFields, readCommit, resync } from "./record.ts";
+import { type Identity, OFFSETS, parseSegmentHeader, SEGMENT_HEADER, type Segment } from "./segment.ts";
 
 interface Log {
   readonly identity: Identity;
@@ -22,7 +22,8 @@ export interface Recovery {
 }
 
 interface Change {
-  readonly bytes: Uint8Array;
+  /** Not its bytes: they go when it rests. */
+  readonly segment: Segment;
   readonly keyStart: number;
   readonly keyLength: number;
   /** 0: removed */
@@ -31,14 +32,6 @@ interface Change {
 }
 
 const SETTLE_SIZE = 1 << 16;
-
-/** A place with only zeros before it, close before the next byte that is none. */
-function afterZeros(bytes: Uint8Array, from: number): number {
-  const aligned = from + ((4 - ((bytes.byteOffset + from) % 4)) % 4);
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset + aligned, (bytes.length - aligned) >> 2);
-  const found = words.findIndex((word) => word !== 0);
-  return found < 0 ? bytes.length : aligned + Math.max(0, found * 4 - 8);
-}
 
 /**
  * Replays the log from a position on. A change counts when a commit stands behind it. Bytes that are no record end the
@@ -104,12 +97,8 @@ class Replay {
   #at = 0;
 
   #isOurs(segment: Segment): boolean {
-    try {
-      const header = readSegmentHeader(segment.path);
-      return header?.id.every((byte, i) => byte === this.#log.identity.id[i]) ?? false;
-    } catch {
-      return false;
-    }
+    const header = parseSegmentHeader(segment.path, segment.bytes);
+    return header?.id.every((byte, i) => byte === this.#log.identity.id[i]) ?? false;
   }
 
   #openHole(segment: Segment, from: number, to: number): void {
@@ -126,10 +115,11 @@ class Replay {
   /** True when the segment's end record was reached. */
   #segment(segment: Segment, from: number): boolean {
     const record = this.#record;
-    const { bytes } = segment;
     let at = from;
     for (;;) {
       this.#at = at;
+      /* Anew each time: what was done with the last record may have let the segment rest. */
+      const { bytes } = segment;
       if (at + 6 > bytes.length) return false;
       if (record.parse(bytes, at, 0) && record.end <= Math.max(bytes.length, segment.file.size()) && record.intact()) {
         at = record.end;
@@ -137,7 +127,7 @@ class Replay {
         this.#take(segment, record);
         continue;
       }
-      const next = this.#resync(segment, at + 1);
+      const next = resync(record, bytes, at + 1);
       if (next < 0) {
         if (!this.#isBlank(bytes, at)) this.#openHole(segment, at, bytes.length);
         return false;
@@ -153,28 +143,8 @@ class Replay {
     return true;
   }
 
-  /** Where the next whole record begins, -1 when there is none. */
-  #resync(segment: Segment, from: number): number {
-    const record = this.#record;
-    const { bytes } = segment;
-    let zeros = 0;
-    for (let at = from; at + 6 <= bytes.length; at++) {
-      const first = bytes[at + 4]!;
-      zeros = first === 0 ? zeros + 1 : 0;
-      if (zeros > SETTLE_SIZE) {
-        at = afterZeros(bytes, at);
-        zeros = 0;
-        continue;
-      }
-      const kind = first & 15;
-      if (kind < PUT || kind > END) continue;
-      if (record.parse(bytes, at, 0) && record.intact()) return at;
-    }
-    return -1;
-  }
-
   #take(segment: Segment, record: RecordFields): void {
-    const { kind, bytes, keyStart, keyLength } = record;
+    const { kind, keyStart, keyLength } = record;
     if (kind === COMMIT) {
       this.#commit(segment, record);
       return;
@@ -186,7 +156,7 @@ class Replay {
       return;
     }
     if (kind === PUT) this.result.nextSequence = Math.max(this.result.nextSequence, record.sequence + 1);
-    this.#pending.push({ bytes, keyStart, keyLength, position: kind === DELETE ? 0 : at, at });
+    this.#pending.push({ segment, keyStart, keyLength, position: kind === DELETE ? 0 : at, at });
   }
 
   /** An extent may be torn though its record is whole. */
@@ -219,7 +189,7 @@ class Replay {
 
   #applyPending(): void {
     for (const change of this.#pending) {
-      this.#key.setBytes(change.bytes, change.keyStart, change.keyLength);
+      this.#key.setBytes(change.segment.bytes, change.keyStart, change.keyLength);
       const before = this.#target.find(this.#key);
       if (change.position === 0) {
         if (before !== 0) this.#target.remove(this.#key, before);

@@ -1,9 +1,11 @@
 import { builtin } from "../../builtins.ts";
-import { FormatError, TruncatedError } from "../../errors.ts";
+import { ClosedError, FormatError, TruncatedError } from "../../errors.ts";
+import { typed } from "../../memory/check.ts";
 import { DataFile } from "../../memory/data-file.ts";
 import type { Lease } from "../../memory/lease.ts";
 import { Mapping } from "../../memory/mapping.ts";
 import { shortChecksum } from "../bytes.ts";
+import { Pool } from "./pool.ts";
 
 export const SEGMENT_HEADER = 64;
 export const FORMAT_VERSION = 1;
@@ -13,6 +15,8 @@ export const MOST_SEGMENTS: number = 2 ** 20 - 1;
 const MAGIC = "OCCHEST\n";
 /** Memory is accounted in blocks of this size. */
 const BLOCK_BITS = 16;
+/** Bytes that are compared at a time. */
+const PIECE = 2 ** 18;
 /** Segments are mapped into views of at most this length; beyond lie extents, read by range. */
 const LONGEST = 2 ** 30;
 
@@ -48,7 +52,7 @@ function header(id: number, identity: Identity): Uint8Array {
 }
 
 /** Reads whose a segment is; undefined when its header is damaged. */
-export function readSegmentHeader(file: string): (Identity & { segment: number }) | undefined {
+export function readSegmentHeader(file: string): SegmentIdentity | undefined {
   const bytes = new Uint8Array(SEGMENT_HEADER);
   const fd = builtin("fs").openSync(file, "r");
   try {
@@ -56,9 +60,17 @@ export function readSegmentHeader(file: string): (Identity & { segment: number }
   } finally {
     builtin("fs").closeSync(fd);
   }
-  const view = new DataView(bytes.buffer);
+  return parseSegmentHeader(file, bytes);
+}
+
+type SegmentIdentity = Identity & { readonly segment: number };
+
+/** Whose a segment is that begins with these bytes; undefined when they are damaged. */
+export function parseSegmentHeader(file: string, bytes: Uint8Array): SegmentIdentity | undefined {
+  if (bytes.length < SEGMENT_HEADER) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, SEGMENT_HEADER);
   if (shortChecksum(bytes, 0, 60) !== view.getUint32(60, true)) return undefined;
-  if (new TextDecoder().decode(bytes.subarray(0, 8)) !== MAGIC) return undefined;
+  if (new TextDecoder().decode(bytes.slice(0, 8)) !== MAGIC) return undefined;
   const version = view.getUint32(8, true);
   if (version > FORMAT_VERSION)
     throw new FormatError(file, `format version ${version} is newer than ${FORMAT_VERSION}, which this release knows`);
@@ -69,7 +81,6 @@ export function readSegmentHeader(file: string): (Identity & { segment: number }
 export class Segment {
   readonly id: number;
   readonly path: string;
-  readonly file: DataFile;
   /** Where records end, as far as this process knows. */
   end: number;
   /** Bytes of records that nothing refers to any more; -1 when not known. */
@@ -78,31 +89,60 @@ export class Segment {
   least = -1;
   most = -1;
   synced = true;
+  /** When it was used last, as `Pool.now` counts. */
+  used = 0;
+  /** Records are being added to it. */
+  isActive = false;
   /** Compacting it would make damage worse. */
   damaged = false;
+  #file: DataFile | undefined;
+  #writable: boolean;
+  #pool: Pool;
+  #isClosed = false;
   #mapping: Mapping | undefined;
   #leased: Mapping[] = [];
   #bytes: Uint8Array = new Uint8Array(0);
   #touched: Uint8Array = new Uint8Array(0);
   #verified: Set<number> | undefined;
+  #leases = 0;
+  #isRetired = false;
 
-  private constructor(id: number, file: DataFile, end: number) {
+  private constructor(id: number, path: string, file: DataFile | undefined, writable: boolean, pool: Pool) {
     this.id = id;
-    this.path = file.path;
-    this.file = file;
-    this.end = end;
+    this.path = path;
+    this.end = SEGMENT_HEADER;
+    this.#file = file;
+    this.#writable = writable;
+    this.#pool = pool;
+    if (file !== undefined) pool.add(this);
+  }
+
+  /** Opened again when it has been at rest. */
+  get file(): DataFile {
+    this.used = ++Pool.now;
+    return this.#file ?? this.#wake();
+  }
+
+  #wake(): DataFile {
+    if (this.#isClosed) throw new ClosedError(this.path);
+    this.#pool.makeRoom();
+    this.#file = this.#pool.withRoom(() => DataFile.open(this.path, this.#writable));
+    this.#pool.add(this);
+    return this.#file;
   }
 
   /** Creates a segment that has room for `capacity` bytes: a hole, which takes blocks as it is written. */
-  static create(folder: string, id: number, capacity: number, identity: Identity): Segment {
+  static create(folder: string, id: number, capacity: number, identity: Identity, pool: Pool): Segment {
     const name = builtin("path").join(folder, segmentName(id));
-    builtin("fs").closeSync(builtin("fs").openSync(name, "wx", 0o600));
+    const { openSync, closeSync } = builtin("fs");
+    pool.makeRoom();
+    pool.withRoom(() => closeSync(typed("create", name, () => openSync(name, "wx", 0o600))));
     let file: DataFile | undefined;
     try {
-      file = DataFile.open(name, true);
+      file = pool.withRoom(() => DataFile.open(name, true));
       file.write(0, header(id, identity));
       file.truncate(capacity);
-      const segment = new Segment(id, file, SEGMENT_HEADER);
+      const segment = new Segment(id, name, file, true, pool);
       segment.dead = 0;
       segment.synced = false;
       return segment;
@@ -113,13 +153,16 @@ export class Segment {
     }
   }
 
-  static open(folder: string, id: number, writable: boolean): Segment {
-    const file = DataFile.open(builtin("path").join(folder, segmentName(id)), writable);
-    return new Segment(id, file, file.size());
+  static open(folder: string, id: number, writable: boolean, pool: Pool): Segment {
+    const name = builtin("path").join(folder, segmentName(id));
+    const segment = new Segment(id, name, undefined, writable, pool);
+    segment.end = segment.file.size();
+    return segment;
   }
 
   /** All its bytes, as far as the file reaches now and a view can. */
   get bytes(): Uint8Array {
+    this.used = ++Pool.now;
     if (this.#mapping === undefined) this.#map();
     return this.#bytes;
   }
@@ -175,7 +218,40 @@ export class Segment {
       mapping = Mapping.ofFile(this.file, "private", this.file.size());
       this.#leased.push(mapping);
     }
-    return mapping.lease(offset, length);
+    const lease = mapping.lease(offset, length);
+    this.#leases++;
+    return lease;
+  }
+
+  endLease(): void {
+    this.#leases--;
+    if (this.#isRetired && this.#leases === 0) this.close();
+  }
+
+  /** Nothing depends on its being open. */
+  get isIdle(): boolean {
+    return this.#leases === 0 && !this.isActive;
+  }
+
+  /** Closes the file until it is used again. */
+  rest(): void {
+    this.#unmap();
+    this.#pool.delete(this);
+    const file = this.#file;
+    this.#file = undefined;
+    file?.close();
+  }
+
+  get isLeased(): boolean {
+    return this.#leases > 0;
+  }
+
+  /** Closes it once nothing of it is leased any more. True when that is so now. */
+  retire(): boolean {
+    this.#isRetired = true;
+    if (this.#leases > 0) return false;
+    this.close();
+    return true;
   }
 
   trimLease(offset: number, length: number): void {
@@ -188,6 +264,17 @@ export class Segment {
     this.file.readInto(offset, target);
   }
 
+  /** Whether the file has these bytes at an offset; read piece by piece, not mapped. */
+  holds(offset: number, bytes: Uint8Array, length: number): boolean {
+    const piece = new Uint8Array(Math.min(length, PIECE));
+    for (let at = 0; at < length; at += PIECE) {
+      const part = piece.subarray(0, Math.min(PIECE, length - at));
+      this.file.readInto(offset + at, part);
+      if (builtin("buffer").Buffer.compare(part, bytes.subarray(at, at + part.length)) !== 0) return false;
+    }
+    return true;
+  }
+
   /** Whether the extent at `offset` has been found intact, or was written, by this process. */
   isVerified(offset: number): boolean {
     return this.#verified?.has(offset) ?? false;
@@ -198,6 +285,12 @@ export class Segment {
     this.#verified.add(offset);
   }
 
+  /** It has a put with this sequence number. */
+  note(sequence: number): void {
+    if (this.least < 0 || sequence < this.least) this.least = sequence;
+    if (sequence > this.most) this.most = sequence;
+  }
+
   sync(): void {
     if (this.synced) return;
     this.file.sync();
@@ -205,7 +298,7 @@ export class Segment {
   }
 
   close(): void {
-    this.#unmap();
-    this.file.close();
+    this.#isClosed = true;
+    this.rest();
   }
 }

@@ -1,5 +1,6 @@
 import { builtin } from "../../builtins.ts";
 import { LimitError } from "../../errors.ts";
+import { typed } from "../../memory/check.ts";
 import { checksum } from "../../memory/checksum.ts";
 import { Mapping } from "../../memory/mapping.ts";
 import { shortChecksum } from "../bytes.ts";
@@ -19,9 +20,10 @@ const FEWEST_PAGES = 4;
 const FULL = 0.85;
 const GROWTH = 1.5;
 const MAGIC = "OCCINDX\n";
+/** Whoever goes through all pages gives their memory back each time after so many. */
+const TRIM_PAGES = 4096;
 /** Memory is accounted in runs of this many pages. */
 const RUN_BITS = 4;
-const SPINS = 10_000;
 
 /** Whether the record at `position` has the key that is looked for. */
 export type IsMatch = (position: number) => boolean;
@@ -55,7 +57,8 @@ function headerBytes(shape: Shape): Uint8Array {
 /**
  * The index: a mapped hash table from keys to positions in the log. Slots hold 48 bits of a key's hash and 48 bits of
  * position; keys themselves are in the log only. A key's page follows from the hash by range, so growing copies pages
- * in order. Only the writer changes it; each page has a version that lets readers in other processes notice.
+ * in order. Only the writer changes it; each page has a version that tells the next writer whether this one died in the
+ * middle of a change. Readers go by the version of the head.
  */
 export class Table {
   readonly file: string;
@@ -65,19 +68,15 @@ export class Table {
   #mapping: Mapping;
   #views: Uint32Array[] = [];
   #atomic: Int32Array[] = [];
-  #writer: boolean;
   /** Pages whose checksum, taken at the last clean close, is still to be compared; undefined when there is none. */
   #unchecked: Uint8Array | undefined;
   #touched: Uint8Array;
-  #scratch: Uint8Array = new Uint8Array(4);
-  #scratchWord: Uint32Array = new Uint32Array(this.#scratch.buffer as ArrayBuffer);
 
-  private constructor(mapping: Mapping, shape: Shape, writer: boolean) {
+  private constructor(mapping: Mapping, shape: Shape) {
     this.file = shape.file;
     this.generation = shape.generation;
     this.pages = shape.pages;
     this.#mapping = mapping;
-    this.#writer = writer;
     this.#touched = new Uint8Array((shape.pages >> RUN_BITS) + 1);
     for (let first = 0; first < shape.pages; first += 1 << PAGES_PER_VIEW_BITS) {
       const words = Math.min(1 << PAGES_PER_VIEW_BITS, shape.pages - first) * PAGE_WORDS;
@@ -90,11 +89,12 @@ export class Table {
   static create(folder: string, generation: number, pages: number, identity: Identity): Table {
     const shape = { file: builtin("path").join(folder, tableName(generation)), generation, pages, identity };
     builtin("fs").rmSync(shape.file, { force: true });
-    builtin("fs").closeSync(builtin("fs").openSync(shape.file, "wx", 0o600));
+    const { openSync, closeSync } = builtin("fs");
+    closeSync(typed("create", shape.file, () => openSync(shape.file, "wx", 0o600)));
     try {
       const mapping = Mapping.open(shape.file, { access: "write", length: PAGE * (1 + pages) + checksBytes(pages) });
       mapping.write(0, headerBytes(shape));
-      return new Table(mapping, shape, true);
+      return new Table(mapping, shape);
     } catch (error) {
       builtin("fs").rmSync(shape.file, { force: true });
       throw error;
@@ -115,7 +115,7 @@ export class Table {
     const shape = { file, generation, pages, identity };
     const expected = headerBytes(shape);
     const fits = pages > 0 && mapping.length === PAGE * (1 + pages) + checksBytes(pages);
-    if (fits && expected.every((byte, i) => byte === found[i])) return new Table(mapping, shape, writer);
+    if (fits && expected.every((byte, i) => byte === found[i])) return new Table(mapping, shape);
     mapping.close();
     return undefined;
   }
@@ -148,24 +148,8 @@ export class Table {
   /** Position of the key with this hash for which `isMatch` holds, 0 when there is none. */
   find(h1: number, tag: number, isMatch: IsMatch): number {
     const page = this.#page(h1);
-    if (this.#writer) {
-      if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) this.#check(page);
-      return this.#find(page, h1, tag, isMatch);
-    }
-    for (let spin = 0; spin < SPINS; spin++) {
-      const before = this.#version(page);
-      if (before & 1) continue;
-      const found = this.#find(page, h1, tag, isMatch);
-      if (this.#version(page) === before) return found;
-    }
-    /* The writer died while it changed the page: the next one repairs it. What stands there is checked by its key. */
+    if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) this.#check(page);
     return this.#find(page, h1, tag, isMatch);
-  }
-
-  /** Read by a call, which engines neither move nor merge (see Head.version). */
-  #version(page: number): number {
-    this.#mapping.read(PAGE * (1 + page) + VERSION_WORD * 4, this.#scratch);
-    return this.#scratchWord[0]!;
   }
 
   #find(page: number, h1: number, tag: number, isMatch: IsMatch): number {
@@ -232,6 +216,24 @@ export class Table {
     return true;
   }
 
+  /** As `put`, of a key that is not there, into a table that nobody else sees yet. */
+  #place(h1: number, tag: number, position: number): boolean {
+    const page = this.#page(h1);
+    const words = this.#view(page);
+    const base = this.#base(page);
+    let slot = (tag * SLOTS) >>> 16;
+    for (let probe = 0; words[base + slot * SLOT_WORDS + 1] !== 0; ) {
+      if (++probe === SLOTS - 1) return false;
+      if (++slot === SLOTS) slot = 0;
+    }
+    const at = base + slot * SLOT_WORDS;
+    words[at] = h1;
+    words[at + 1] = ((position % OFFSETS) | ((tag & 15) << OFFSET_BITS)) >>> 0;
+    words[at + 2] = (Math.floor(position / OFFSETS) | ((tag >>> 4) << 20)) >>> 0;
+    this.count++;
+    return true;
+  }
+
   /** Takes the slot of `position` out and closes the gap. */
   remove(h1: number, tag: number, position: number): void {
     const page = this.#page(h1);
@@ -284,14 +286,22 @@ export class Table {
 
   #copyInto(grown: Table): boolean {
     let copied = true;
-    this.forEachSlot((h1, tag, position) => {
-      copied &&= grown.put(h1, tag, position, 0);
-    });
+    this.forEachSlot(
+      (h1, tag, position) => {
+        copied &&= grown.#place(h1, tag, position);
+      },
+      () => grown.trim(),
+    );
     return copied;
   }
 
-  forEachSlot(visit: (h1: number, tag: number, position: number) => void): void {
+  /** Memory is given back on the way; `onTrim` may do the same. */
+  forEachSlot(visit: (h1: number, tag: number, position: number) => void, onTrim: () => void = () => {}): void {
     for (let page = 0; page < this.pages; page++) {
+      if (page % TRIM_PAGES === TRIM_PAGES - 1) {
+        this.trim();
+        onTrim();
+      }
       if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) this.#check(page);
       const words = this.#view(page);
       const base = this.#base(page);
@@ -344,6 +354,7 @@ export class Table {
   seal(sync: boolean): void {
     const checks = this.#checks();
     for (let page = 0; page < this.pages; page++) {
+      if (page % TRIM_PAGES === TRIM_PAGES - 1) this.trim();
       if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) continue;
       checks[page] = checksum(this.#mapping.bytes(PAGE * (1 + page), PAGE), 0, PAGE - 4);
     }

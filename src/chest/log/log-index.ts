@@ -1,0 +1,76 @@
+import { builtin } from "../../builtins.ts";
+import { LimitError } from "../../errors.ts";
+import type { MappedMemory } from "./mapped.ts";
+import type { Identity } from "./segment.ts";
+import type { IsMatch, Table } from "./table.ts";
+
+export const FIRST_PAGES = 4;
+
+/** The table that holds now, replaced by a larger one when it is full. */
+export class LogIndex {
+  table: Table;
+  #folder: string;
+  #identity: Identity;
+  #mapped: MappedMemory;
+  #onGrown: (table: Table) => void;
+  /** A reader's own, where the chest has none to be trusted. */
+  #isPrivate: boolean;
+
+  /** `onGrown` is told of the new table before the old one goes. */
+  constructor(
+    table: Table,
+    folder: string,
+    identity: Identity,
+    mapped: MappedMemory,
+    onGrown: (table: Table) => void,
+    isPrivate = false,
+  ) {
+    this.table = table;
+    this.#folder = folder;
+    this.#identity = identity;
+    this.#mapped = mapped;
+    this.#onGrown = onGrown;
+    this.#isPrivate = isPrivate;
+  }
+
+  get isPrivate(): boolean {
+    return this.#isPrivate;
+  }
+
+  find(h1: number, tag: number, isMatch: IsMatch): number {
+    const { table } = this;
+    const more = table.touch(h1);
+    if (more !== 0) this.#mapped.touch(more);
+    return table.find(h1, tag, isMatch);
+  }
+
+  /** Makes room for so many more keys. */
+  reserve(keys: number): void {
+    if (!this.table.hasRoom(keys)) this.#grow(this.table.count + keys);
+  }
+
+  put(h1: number, tag: number, position: number, before: number): void {
+    const more = this.table.touch(h1);
+    if (more !== 0) this.#mapped.touch(more);
+    if (this.table.put(h1, tag, position, before)) return;
+    this.#grow(this.table.count + 1);
+    if (!this.table.put(h1, tag, position, before))
+      throw new LimitError("index", `the index of ${this.#folder} is full`);
+  }
+
+  remove(h1: number, tag: number, before: number): void {
+    this.table.remove(h1, tag, before);
+  }
+
+  #grow(keys: number): void {
+    const before = this.table;
+    this.table = before.grow(this.#folder, this.#identity, keys);
+    this.#onGrown(this.table);
+    before.discard();
+  }
+
+  close(): void {
+    this.table.close();
+    if (this.#isPrivate) builtin("fs").rmSync(this.#folder, { recursive: true, force: true });
+  }
+}

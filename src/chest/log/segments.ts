@@ -1,0 +1,153 @@
+import { builtin } from "../../builtins.ts";
+import { typed } from "../../memory/check.ts";
+import { Pool } from "./pool.ts";
+import { type Identity, listSegments, OFFSETS, Segment, segmentName } from "./segment.ts";
+
+/** A reader looks for removed files no earlier than it knows of so many. */
+const FIRST_PRUNING = 8;
+
+/** The segments of one log: opened when first used, and removed no earlier than nobody needs them. */
+export class Segments {
+  readonly folder: string;
+  /** Files were made or removed since the folder was last synced. */
+  dirtyFolder = false;
+  #writable: boolean;
+  #pool: Pool;
+  #open: Map<number, Segment> = new Map();
+  #last: Segment | undefined;
+  /** Removed, but leased. */
+  #leaving: Segment[] = [];
+  #pins = 0;
+  /** A reader looks for removed files when it knows of so many. */
+  #pruneAt = FIRST_PRUNING;
+  #retired: Segment[] = [];
+
+  /** Told of a sync that failed, after which nobody knows what the disk has. */
+  constructor(folder: string, writable: boolean, sync: boolean, onSyncFailed: (error: unknown) => void) {
+    this.folder = folder;
+    this.#writable = writable;
+    this.#pool = new Pool(sync, onSyncFailed);
+  }
+
+  at(id: number): Segment {
+    if (this.#last?.id === id) return this.#last;
+    let segment = this.#open.get(id);
+    if (segment === undefined) {
+      segment = Segment.open(this.folder, id, this.#writable, this.#pool);
+      this.#open.set(id, segment);
+    }
+    this.#last = segment;
+    return segment;
+  }
+
+  /** For a reader: closes those whose files the writer has removed, now and then. */
+  prune(): void {
+    if (this.#open.size < this.#pruneAt || this.#pins > 0) return;
+    const there = new Set(this.ids());
+    for (const { id } of [...this.#open.values()]) if (!there.has(id)) this.#leave(id);
+    this.#pruneAt = Math.max(FIRST_PRUNING, this.#open.size * 2);
+  }
+
+  of(position: number): Segment {
+    return this.at(Math.floor(position / OFFSETS));
+  }
+
+  pathOf(position: number): string {
+    return builtin("path").join(this.folder, segmentName(Math.floor(position / OFFSETS)));
+  }
+
+  create(id: number, capacity: number, identity: Identity): Segment {
+    const segment = Segment.create(this.folder, id, capacity, identity, this.#pool);
+    this.#open.set(segment.id, segment);
+    this.dirtyFolder = true;
+    return segment;
+  }
+
+  /** Those that are open. */
+  opened(): IterableIterator<Segment> {
+    return this.#open.values();
+  }
+
+  /** The ids that there are on the disk now, in order. */
+  ids(): number[] {
+    return listSegments(this.folder);
+  }
+
+  /** All of them in order, as they are on the disk now, but those that were retired. */
+  all(): Segment[] {
+    const retired = new Set(this.#retired.map(({ id }) => id));
+    return this.ids()
+      .filter((id) => !retired.has(id))
+      .map((id) => this.at(id));
+  }
+
+  /** Closes a segment and removes its file. */
+  remove(id: number): void {
+    this.#leave(id);
+    builtin("fs").rmSync(builtin("path").join(this.folder, segmentName(id)), { force: true });
+    this.dirtyFolder = true;
+  }
+
+  #leave(id: number): void {
+    const segment = this.#open.get(id);
+    this.#open.delete(id);
+    if (this.#last?.id === id) this.#last = undefined;
+    this.#leaving = this.#leaving.filter((each) => each.isLeased);
+    if (segment?.retire() === false) this.#leaving.push(segment);
+  }
+
+  /** Nothing live is in it any more: it goes when nobody needs it. */
+  retire(segment: Segment): void {
+    this.#retired.push(segment);
+  }
+
+  /** Removes what is retired, unless it is pinned. True when something was removed. */
+  sweep(): boolean {
+    if (this.#pins > 0 || this.#retired.length === 0) return false;
+    for (const { id } of this.#retired) this.remove(id);
+    this.#retired = [];
+    return true;
+  }
+
+  /** Keeps all segments there until `unpin`. */
+  pin(): void {
+    this.#pins++;
+  }
+
+  unpin(): void {
+    this.#pins--;
+  }
+
+  unpinAll(): void {
+    this.#pins = 0;
+  }
+
+  /** Waits until the disk has every segment, and the folder when it changed. */
+  sync(): void {
+    for (const segment of this.#open.values()) segment.sync();
+    this.syncFolder();
+  }
+
+  syncFolder(): void {
+    if (!this.dirtyFolder) return;
+    const fd = typed("open", this.folder, () => builtin("fs").openSync(this.folder, "r"));
+    try {
+      builtin("fs").fsyncSync(fd);
+    } finally {
+      builtin("fs").closeSync(fd);
+    }
+    this.dirtyFolder = false;
+  }
+
+  trim(): void {
+    for (const segment of this.#open.values()) segment.trim();
+  }
+
+  close(): void {
+    for (const segment of [...this.#open.values(), ...this.#leaving]) segment.close();
+    this.#open.clear();
+    this.#leaving = [];
+    this.#last = undefined;
+    this.#retired = [];
+  }
+}

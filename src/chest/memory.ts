@@ -1,0 +1,68 @@
+import { KeyBytes } from "./keys.ts";
+import { type Entry, Policy, type PolicyName } from "./policy.ts";
+import { Resident } from "./resident.ts";
+
+/** The values in memory, what they weigh, who leaves first, and which of them are not stored. */
+export class Memory {
+  readonly policy: Policy;
+  used = 0;
+  /** Dirty entries, and some that no longer are. */
+  listed: Entry[] = [];
+  dirtyCount = 0;
+  #resident: Resident = new Resident(new KeyBytes(0));
+
+  constructor(policy: PolicyName) {
+    this.policy = new Policy(policy);
+  }
+
+  get size(): number {
+    return this.#resident.size;
+  }
+
+  get(key: unknown): Entry | undefined {
+    return this.#resident.get(key);
+  }
+
+  add(entry: Entry): void {
+    this.#resident.set(entry.key, entry);
+    this.policy.add(entry);
+    this.used += entry.weight;
+  }
+
+  /** Takes an entry out of memory. */
+  release(entry: Entry): void {
+    this.#resident.delete(entry.key);
+    this.policy.remove(entry);
+    this.used -= entry.weight;
+    this.markClean(entry);
+  }
+
+  reweigh(entry: Entry, weight: number): void {
+    this.used += weight - entry.weight;
+    entry.weight = weight;
+  }
+
+  markDirty(entry: Entry): void {
+    if (!entry.dirty) {
+      entry.dirty = true;
+      this.dirtyCount++;
+    }
+    if (!entry.listed) {
+      entry.listed = true;
+      this.listed.push(entry);
+    }
+  }
+
+  markClean(entry: Entry): void {
+    if (!entry.dirty) return;
+    entry.dirty = false;
+    this.dirtyCount--;
+  }
+
+  clear(): void {
+    this.#resident.clear();
+    this.policy.clear();
+    this.listed = [];
+    this.used = 0;
+  }
+}

@@ -1,0 +1,49 @@
+import { CUSTOM } from "./codec/codec.ts";
+import type { Core } from "./core.ts";
+import type { Key } from "./keys.ts";
+import { MOST_STAGED } from "./spiller.ts";
+import type { NewValue } from "./tier.ts";
+
+/**
+ * Sets a key to its value in another chest, as it is encoded there; between logs large values go over inside the kernel,
+ * which shares their blocks where the file system can.
+ */
+export function copyValue<K extends Key, V>(from: Core<K, V>, to: Core<K, V>, key: K): void {
+  const { tier, memory } = to;
+  const source = from.memory.get(key) === undefined ? from.locate(key) : 0;
+  const value = source !== 0 && tier.transfer !== undefined ? undefined : encodedValue(from, key);
+  const resident = memory.get(key);
+  const before = to.locate(key);
+  const isNew = resident === undefined && before === 0;
+  const sequence = resident?.sequence ?? (isNew ? tier.nextSequence : tier.foundSequence);
+  if (value !== undefined || tier.transfer!(to.key, from.tier, source, sequence, before) === undefined) {
+    const other = value ?? encodedValue(from, key);
+    if (other.format === CUSTOM && !from.coder.hasCodecOf(to.coder)) {
+      const { expires, tags } = from.about(key) ?? { expires: 0, tags: [] };
+      to.put(key, from.get(key, false) as V, { tags }, expires);
+      to.spiller.makeRoom(true);
+      return;
+    }
+    other.sequence = sequence;
+    tier.put(to.key, other, before);
+  }
+  if (isNew) {
+    tier.nextSequence++;
+    to.size++;
+  }
+  if (resident !== undefined) memory.release(resident);
+  to.changed(key);
+  if (tier.staged > MOST_STAGED) to.committer.commit(false, false);
+}
+
+function encodedValue<K extends Key, V>(from: Core<K, V>, key: K): NewValue {
+  const { memory, coder, tier } = from;
+  const entry = memory.get(key);
+  if (entry !== undefined) {
+    coder.encode(entry.value);
+    const { format, bytes, length } = coder;
+    return { format, bytes, length, sequence: 0, expires: entry.expires, tags: entry.tags };
+  }
+  const { format, bytes, start, end, expires, tags } = tier.read(from.locate(key));
+  return { format, bytes: bytes.subarray(start, end), length: end - start, sequence: 0, expires, tags };
+}

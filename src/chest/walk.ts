@@ -1,0 +1,111 @@
+import { NotFoundError } from "../errors.ts";
+import type { Core } from "./core.ts";
+import { decodeKey, type Key } from "./keys.ts";
+import type { Entry } from "./policy.ts";
+
+/** Sequence numbers that are looked at in one go. */
+const WINDOW = 2 ** 18;
+
+interface Found {
+  readonly sequence: number;
+  readonly position: number;
+  readonly entry: Entry | undefined;
+}
+
+/**
+ * Visits keys by sequence number, a window of them at a time: the memory it takes does not depend on the size. Changes
+ * under way are seen as a Map's iterator sees them.
+ */
+export function* walk<K extends Key, V>(core: Core<K, V>, withExpired: boolean): IterableIterator<K> {
+  core.live();
+  const { tier, readOnly } = core;
+  let from = 0;
+  let attempts = 0;
+  if (readOnly) tier.refresh();
+  while (from < tier.nextSequence) {
+    const { generation } = tier;
+    const end = Math.min(from + WINDOW, tier.nextSequence);
+    const found = core.steadily(() => gather(core, from, from + WINDOW));
+    let at = 0;
+    for (; at < found.length; at++) {
+      core.live();
+      /* Segments were removed. A reader keeps those that it has looked into. */
+      if (tier.generation !== generation && !readOnly) break;
+      const each = found[at]!;
+      const key = visited(core, each, withExpired, attempts);
+      if (key === "moved") {
+        attempts++;
+        break;
+      }
+      attempts = 0;
+      from = each.sequence + 1;
+      if (key !== undefined) yield key.key;
+    }
+    /* Keys that came meanwhile have higher numbers: they are the next window's. */
+    if (at === found.length) from = end;
+  }
+}
+
+function gather<K extends Key, V>({ tier, memory }: Core<K, V>, from: number, to: number): Found[] {
+  const found: Found[] = [];
+  tier.scan(from, to, (sequence, position) => found.push({ sequence, position, entry: undefined }));
+  /* Those that are stored nowhere yet. */
+  for (const entry of memory.listed)
+    if (entry.dirty && entry.sequence >= from && entry.sequence < to)
+      found.push({ sequence: entry.sequence, position: 0, entry });
+  /* The newest place of each, where a reader met one before it was moved. */
+  const place = ({ entry, position }: Found): number => (entry === undefined ? position : Number.POSITIVE_INFINITY);
+  found.sort((a, b) => a.sequence - b.sequence || (place(a) < place(b) ? 1 : -1));
+  return found.filter(({ sequence }, i) => i === 0 || found[i - 1]!.sequence !== sequence);
+}
+
+/** What `current` says; "moved" when a reader has to look again for where things are. */
+function visited<K extends Key, V>(
+  core: Core<K, V>,
+  found: Found,
+  withExpired: boolean,
+  attempts: number,
+): { key: K } | "moved" | undefined {
+  try {
+    return current(core, found, withExpired);
+  } catch (error) {
+    if (!core.readOnly || attempts > 100 || !(error instanceof NotFoundError)) throw error;
+    core.tier.refresh();
+    return "moved";
+  }
+}
+
+/** The key that was found under a sequence number, when it still has it. */
+function current<K extends Key, V>(core: Core<K, V>, found: Found, withExpired: boolean): { key: K } | undefined {
+  const { sequence, position, entry } = found;
+  const { tier, key: bytes, memory } = core;
+  let key: K;
+  if (entry === undefined) {
+    tier.keyAt(position, bytes);
+    key = decodeKey(bytes.bytes, 0, bytes.length) as K;
+  } else {
+    /* The user must not get hold of the chest's own key. */
+    const own = entry.key as K;
+    key = typeof own === "object" && own !== null ? (copyOf(core, own) as K) : own;
+  }
+  const now = core.readOnly ? core.find(key) : memory.get(key);
+  const isOver = (expires: number): boolean => expires !== 0 && expires <= Date.now() && !withExpired;
+  if (now !== undefined) return now.sequence === sequence && !isOver(now.expires) ? { key } : undefined;
+  if (core.locate(key) === 0 || tier.foundSequence !== sequence) return undefined;
+  return isOver(tier.foundExpires) ? undefined : { key };
+}
+
+function copyOf<K extends Key, V>({ key }: Core<K, V>, own: K): Key {
+  key.set(own);
+  return decodeKey(key.bytes, 0, key.length);
+}
+
+/** The value of a key that was visited, unless it is gone meanwhile. */
+export function valueAt<K extends Key, V>(core: Core<K, V>, key: K): { value: V } | undefined {
+  const entry = core.find(key);
+  if (entry !== undefined) return { value: entry.value as V };
+  if (core.locateLive(key) === 0) return undefined;
+  const value = core.get(key, true) as V;
+  /* A reader may have been told of its removal just now. */
+  return value === undefined && core.readOnly && !core.has(key) ? undefined : { value };
+}
