@@ -5,7 +5,7 @@ import process from "node:process";
 import { describe, it } from "vitest";
 import { Chest } from "../../src/chest/main.ts";
 import { fixture, start } from "../support/run.ts";
-import { cleanTempAfterEach, tempFolder } from "../support/temp.ts";
+import { cleanTempAfterEach, tempMemoryFolder } from "../support/temp.ts";
 
 /* A tenth would take more than its share where the machine is busy: each kill starts a runtime. */
 const KILLS = process.env.OUTCORE_LONG ? 500 : 32;
@@ -113,7 +113,7 @@ describe("a chest whose process is killed", () => {
   cleanTempAfterEach();
 
   it(`${KILLS} times at any moment keeps all that was flushed and nothing else`, async () => {
-    const home = tempFolder();
+    const home = tempMemoryFolder();
     const folder = path.join(home, "chest");
     const hits: Record<string, number> = {};
     let flushed = 0;

@@ -7,10 +7,11 @@ import { shortChecksum } from "../../src/chest/bytes.ts";
 import { RecordFields } from "../../src/chest/log/record.ts";
 import { Chest } from "../../src/chest/main.ts";
 import { hookSteps, type Step, unhookSteps } from "../support/chest-steps.ts";
-import { cleanTempAfterEach, tempFolder } from "../support/temp.ts";
+import { cleanTempAfterEach, tempMemoryFolder } from "../support/temp.ts";
 
 const seed = Number(process.env.OUTCORE_SEED ?? 1);
-const CRASHES = process.env.OUTCORE_LONG ? 2000 : 50;
+/* A tenth would take minutes of six runtimes. */
+const CRASHES = process.env.OUTCORE_LONG ? 2000 : 30;
 const SECTOR = 512;
 
 type Recorded = Pick<Step, "kind" | "file" | "offset" | "size"> & { readonly bytes: Uint8Array };
@@ -216,7 +217,7 @@ function verify(recording: Recording, at: number, folder: string): string | unde
 }
 
 async function explore(durability: "flush" | "always", crashes: number, mutant: Mutant = "none"): Promise<string[]> {
-  const home = tempFolder();
+  const home = tempMemoryFolder();
   const folder = path.join(home, "chest");
   const recording = new Recording(folder);
   record(recording, mutant);

@@ -7,12 +7,12 @@ import { Table } from "../../src/chest/log/table.ts";
 import { Chest, type Durability } from "../../src/chest/main.ts";
 import { DataFile } from "../../src/memory/data-file.ts";
 import { hookSteps, type Mutant, type Step, unhookSteps } from "../support/chest-steps.ts";
-import { cleanTempAfterEach, tempFolder } from "../support/temp.ts";
+import { cleanTempAfterEach, tempMemoryFolder } from "../support/temp.ts";
 
 const seed = Number(process.env.OUTCORE_SEED ?? 1);
 /** Looks at each kind of step, at least; a tenth would take minutes where the machine is busy. */
-const LOOKS = process.env.OUTCORE_LONG ? 100 : 3;
-const OPERATIONS = process.env.OUTCORE_LONG ? 3000 : 250;
+const LOOKS = process.env.OUTCORE_LONG ? 100 : 2;
+const OPERATIONS = process.env.OUTCORE_LONG ? 3000 : 150;
 /** What a writer does to its folder; none may be left out. */
 const ALL = [
   "segment header",
@@ -110,7 +110,7 @@ async function explore(
   looks: number,
   mutant: Mutant = {},
 ): Promise<Explored> {
-  const home = tempFolder();
+  const home = tempMemoryFolder();
   const folder = path.join(home, "chest");
   const copy = path.join(home, "copy");
   const model: Model = new Map();

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import process from "node:process";
@@ -16,6 +16,11 @@ export function tempFolder(parent: string = tmpdir()): string {
   const folder = mkdtempSync(path.join(parent, "outcore-"));
   folders.add(folder);
   return folder;
+}
+
+/** A new empty folder in memory where there is such a place: for what syncs a lot and needs no disk to be right. */
+export function tempMemoryFolder(): string {
+  return tempFolder(existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
 }
 
 /** Removes every folder that `tempFolder` made. */
