@@ -8,8 +8,8 @@ type PageRange = readonly [number, number];
 export class Changes {
   /** Arrays that are new or have another shape or other attributes. */
   infos: Map<number, ArrayInfo> = new Map();
-  readonly dropped: Set<number> = new Set();
-  readonly created: Set<number> = new Set();
+  dropped: Set<number> = new Set();
+  created: Set<number> = new Set();
   /** Pages that became zeros when their array shrank. */
   zeros: Map<number, PageRange[]> = new Map();
   /** Named snapshots as they are to be. */
@@ -36,8 +36,19 @@ export class Changes {
     this.snapshots = undefined;
   }
 
-  /** A copy of what a savepoint brings back. */
-  saved(): Pick<Changes, "infos" | "zeros"> {
-    return { infos: new Map(this.infos), zeros: new Map([...this.zeros].map(([id, list]) => [id, [...list]])) };
+  /** A copy, for savepoints. */
+  copy(): Changes {
+    const other = new Changes();
+    other.restore(this);
+    return other;
+  }
+
+  /** Becomes as another was. */
+  restore(other: Changes): void {
+    this.infos = new Map(other.infos);
+    this.dropped = new Set(other.dropped);
+    this.created = new Set(other.created);
+    this.zeros = new Map([...other.zeros].map(([id, list]) => [id, [...list]]));
+    this.snapshots = other.snapshots;
   }
 }

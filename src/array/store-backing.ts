@@ -11,6 +11,7 @@ interface StoreHost {
   memory(id: number): LayeredView;
   resize(id: number, name: string, shape: readonly number[]): void;
   wrote(bytes: number): void;
+  bulk(id: number, offset: number, length: number, block: (at: number) => Uint8Array): { from: number; to: number };
 }
 
 /** An array of a store, as `BigArray` sees it. */
@@ -40,6 +41,10 @@ export class StoreBacking implements Backing {
 
   resize(shape: readonly number[]): void {
     this.#store.resize(this.id, this.name, shape);
+  }
+
+  bulk(offset: number, length: number, block: (at: number) => Uint8Array): { from: number; to: number } {
+    return this.#store.bulk(this.id, offset, length, block);
   }
 
   wrote(bytes: number): void {

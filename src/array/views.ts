@@ -1,9 +1,11 @@
 import { CorruptError, NotFoundError } from "../errors.ts";
+import type { DirtyWay } from "../memory/private-view.ts";
 import type { History } from "./history.ts";
 import type { Homes } from "./homes.ts";
 import { LayeredView } from "./layered-view.ts";
 import type { LogRecord } from "./log.ts";
-import { MOST_LAYERS } from "./page-log-options.ts";
+
+const FEW_LAYERS = 64;
 
 /** The views of one connection: they show the home files and what the log holds above them. */
 export class Views {
@@ -27,6 +29,10 @@ export class Views {
     this.#views.set(array, view);
     this.reset(array);
     return view;
+  }
+
+  find(array: number): LayeredView | undefined {
+    return this.#views.get(array);
   }
 
   /** Shows the snapshot, and nothing of the transaction. */
@@ -56,7 +62,7 @@ export class Views {
     for (const [array, view] of this.#views) {
       const info = this.#history.info(array);
       if (info === undefined) continue;
-      if (unseen === "reset" || view.layered > MOST_LAYERS) {
+      if (unseen === "reset") {
         this.reset(array);
         continue;
       }
@@ -67,6 +73,18 @@ export class Views {
     this.#history.unseen = [];
   }
 
+  /**
+   * At the start of a transaction: a view whose array is wholly in its home file shows nothing else, unless somebody
+   * has written to it already.
+   */
+  tidy(way: DirtyWay): void {
+    for (const [array, view] of this.#views) {
+      if (view.plain && view.layered < FEW_LAYERS) continue;
+      const isLogged = this.#history.records.some(({ runs }) => runs.some((run) => run.array === array));
+      if (!isLogged && view.changed(view.view.length, way).count === 0) this.reset(array);
+    }
+  }
+
   /** Makes a view show what a record did to an array: out of the home file, or of the log. */
   layRecord(view: LayeredView, array: number, record: LogRecord, inHome: boolean): void {
     const size = this.#pageSize;
@@ -75,6 +93,8 @@ export class Views {
       if (id !== array || kind === "direct") continue;
       const [start, length] = [page * size, count * size];
       if (inHome) {
+        /* A private page that nobody wrote to shows what is written to its file. */
+        if (view.plain) continue;
         const end = Math.min(start + length, view.homeBytes);
         if (start < end) view.lay(start, end - start, this.#homes.get(array).file, start);
       } else if (kind === "zero") {

@@ -96,6 +96,8 @@ async function judge(
   }
   try {
     const { snapshot } = store;
+    const [bad] = store.engine.verify();
+    if (bad !== undefined) return `state ${snapshot}: ${bad.message}`;
     if (snapshot < durable) return `state ${snapshot}, but ${durable} was durable`;
     if (snapshot > attempted) return `state ${snapshot}, but only ${attempted} was attempted`;
     const expected = history.states[snapshot] as State;
