@@ -2,6 +2,7 @@ import { builtin } from "../builtins.ts";
 import {
   ConflictError,
   CorruptError,
+  DiskFullError,
   LockedError,
   LogFullError,
   NotFoundError,
@@ -15,11 +16,14 @@ import { pageSize as systemPageSize } from "../memory/page.ts";
 import { type DirtyWay, PrivateView } from "../memory/private-view.ts";
 import { announce, StoreFile, syncFolder } from "../memory/store-file.ts";
 import { type ArrayInfo, advance, type Catalogue, emptyCatalogue } from "./catalogue.ts";
+import { type DType, itemSize } from "./dtype.ts";
 import type { ArrayEngine, Change, ChangedPages, Durability } from "./engine.ts";
 import { encodeRecord, type MetaChange, type PageRun, SUPERBLOCK_BYTES, type Superblock } from "./format.ts";
 import { LayeredView } from "./layered-view.ts";
 import { after, type Cursor, Log, type LogRecord } from "./log.ts";
+import { mutations } from "./mutations.ts";
 import { SharedState } from "./shared-state.ts";
+import { sizeOf } from "./slicing.ts";
 import { readSuperblock, writeSuperblock } from "./superblocks.ts";
 
 /** How a PageLog works; all have defaults. */
@@ -41,19 +45,6 @@ export interface PageLogOptions {
 }
 
 const MOST_LAYERS = 8192;
-
-/** Parts of a protocol that a test leaves out, to see that its explorer notices. */
-export interface Mutations {
-  noLogSync?: boolean;
-  noHomeSync?: boolean;
-  noDirectSync?: boolean;
-  noPageSums?: boolean;
-  noTruncate?: boolean;
-  ignoreSnapshots?: boolean;
-}
-
-/** @internal Set by tests only. */
-export const mutations: Mutations = {};
 
 const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -402,12 +393,15 @@ export class PageLog implements ArrayEngine {
     this.#fold(this.#shared.applied);
   }
 
-  /** Makes every record up to the one that ends at `end` durable: the home files must never be ahead of the log. */
-  #syncLog(end: Cursor): void {
+  /**
+   * Makes every record up to the one that ends at `end` durable: the home files must never be ahead of the log. `own`:
+   * this connection has just written the last of them itself.
+   */
+  #syncLog(end: Cursor, own = false): void {
     const { durable } = this.#shared;
     if (durable >= end.txid) return;
     this.#log.sync();
-    if (durable < end.txid - 1)
+    if (!own || durable < end.txid - 1)
       for (let segment = this.#super.segment; segment <= end.segment; segment++) this.#log.syncSegment(segment);
     this.#shared.durable = end.txid;
   }
@@ -437,8 +431,9 @@ export class PageLog implements ArrayEngine {
     };
     writeSuperblock(this.#head, next);
     this.#super = next;
+    this.#shared.sequence = next.sequence;
     if (whole) this.#cursor = this.#baseEnd = this.#start(next);
-    this.#log.removeBelow(next.segment);
+    this.#log.removeBelow(mutations.recycleEarly ? this.#cursor.segment + 1 : next.segment);
     this.#removeDropped();
   }
 
@@ -468,13 +463,16 @@ export class PageLog implements ArrayEngine {
     for (let segment = this.#super.segment; segment <= this.#cursor.segment; segment++) this.#log.syncSegment(segment);
     this.#shared.durable = this.#cursor.txid;
     this.#shared.applied = this.#super.applied;
+    this.#shared.sequence = this.#super.sequence;
     for (const { id, highWater } of this.catalogue.arrays) {
       if (highWater === 0 && !builtin("fs").existsSync(this.homePath(id))) continue;
       const home = this.#home(id);
       const bytes = highWater * this.pageSize;
       const isLogged = this.#records.some(({ runs }) => runs.some(({ array }) => array === id));
-      if (home.size() > bytes && !mutations.noTruncate) home.truncate(bytes);
-      else if (home.size() < bytes) {
+      if (home.size() > bytes && !mutations.noTruncate) {
+        home.truncate(bytes);
+        home.sync();
+      } else if (home.size() < bytes) {
         if (!isLogged) throw new CorruptError(home.path, home.size(), `array "${this.#nameOf(id)}" lost its end`);
         home.truncate(bytes);
       }
@@ -503,6 +501,7 @@ export class PageLog implements ArrayEngine {
   /** Reads what others have committed, and a whole record that somebody left who died before saying so. */
   #catchUp(): void {
     this.#read(this.#shared.head);
+    this.#followSuperblock();
     for (;;) {
       const orphan = this.#log.next(this.#cursor);
       if (orphan === undefined || this.#log.firstBad(orphan) >= 0) return;
@@ -511,6 +510,14 @@ export class PageLog implements ArrayEngine {
       if (this.#unseen !== "reset") this.#unseen.push(orphan);
       this.#shared.head = orphan.txid;
     }
+  }
+
+  /** Another's checkpoint may have removed the segment where this connection saw the log end: it goes on elsewhere. */
+  #followSuperblock(): void {
+    if (this.#shared.sequence === this.#super.sequence) return;
+    this.#super = readSuperblock(this.#head);
+    this.#fold(this.#super.applied);
+    if (this.#super.applied === this.#cursor.txid) this.#cursor = this.#baseEnd = this.#start(this.#super);
   }
 
   #checkConflicts(change: Change, fresh: readonly LogRecord[]): void {
@@ -524,6 +531,11 @@ export class PageLog implements ArrayEngine {
       if (meta.snapshots !== undefined && change.meta.snapshots !== undefined)
         throw new ConflictError("named snapshots", []);
       for (const mine of change.pages) {
+        const shorter = meta.arrays?.find(({ id }) => id === mine.array);
+        const [start = 0, length = 0] = mine.runs.subarray(2 * mine.count - 2, 2 * mine.count);
+        const end = start + length;
+        if (shorter !== undefined && mine.count > 0 && end > Math.ceil(bytesOf(shorter) / size) * size)
+          throw new ConflictError(shorter.name, [end / size - 1]);
         const pages: number[] = [];
         const both = (first: number, end: number): void => {
           for (const { array, page, count } of runs)
@@ -549,13 +561,16 @@ export class PageLog implements ArrayEngine {
     return changes.map((change) => {
       const known = this.#info(change.array) ?? meta.arrays?.find(({ id }) => id === change.array);
       const highWater = known?.highWater ?? 0;
-      const runs: PageRun[] = change.zeros.map(([page, end]) => ({
-        array: change.array,
-        kind: "zero",
-        page,
-        count: end - page,
-        body: 0,
-      }));
+      /* Above the high water all is zeros, and others may write there directly before this is applied. */
+      const runs: PageRun[] = change.zeros
+        .filter(([page]) => page < highWater)
+        .map(([page, end]) => ({
+          array: change.array,
+          kind: "zero",
+          page,
+          count: Math.min(end, highWater) - page,
+          body: 0,
+        }));
       const images: number[] = [];
       const direct: number[] = [];
       let end = highWater;
@@ -592,7 +607,7 @@ export class PageLog implements ArrayEngine {
       this.checkSnapshot();
       this.#catchUp();
       if (this.#unseen === "reset") throw new SnapshotTooOldError(this.folder);
-      this.#checkConflicts(change, this.#unseen);
+      if (!mutations.noConflicts) this.#checkConflicts(change, this.#unseen);
       return this.#write(change, durability);
     });
   }
@@ -641,7 +656,7 @@ export class PageLog implements ArrayEngine {
       if (durability === "full") {
         const end = { ...place, txid, chain: crc };
         if (mutations.noLogSync) this.#shared.durable = txid;
-        else this.#syncLog(end);
+        else this.#syncLog(end, true);
       }
     } catch (error) {
       this.#unwrite(place.segment, place.offset);
@@ -670,10 +685,14 @@ export class PageLog implements ArrayEngine {
     return txid;
   }
 
-  /** Nobody may take what was written for a commit. */
+  /** Nobody may take what was written for a commit, not even after a power loss: it was said to have failed. */
   #unwrite(segment: number, offset: number): void {
+    if (mutations.noUnwrite) return;
     try {
-      this.#log.segment(segment)?.write(offset, new Uint8Array(this.pageSize));
+      const file = this.#log.segment(segment);
+      if (file === undefined || file.size() <= offset) return;
+      file.write(offset, new Uint8Array(this.pageSize));
+      file.sync();
     } catch (error) {
       this.#poison = error;
     }
@@ -691,7 +710,10 @@ export class PageLog implements ArrayEngine {
       if (newHighWater <= highWater) continue;
       const home = this.#home(change.array);
       /* What somebody left here who died before the commit. */
-      if (home.size() > highWater * this.pageSize && !mutations.noTruncate) home.truncate(highWater * this.pageSize);
+      if (home.size() > highWater * this.pageSize && !mutations.noTruncate) {
+        home.truncate(highWater * this.pageSize);
+        home.sync();
+      }
       home.truncate(newHighWater * this.pageSize);
       if (direct.length === 0) continue;
       home.applyRuns(change.view.view, direct, direct.length / 2);
@@ -700,23 +722,35 @@ export class PageLog implements ArrayEngine {
     }
   }
 
+  /** The images go home at once; false when there is no room there, and the log must serve them. */
+  #writeBack(plans: readonly Plan[], txid: number): boolean {
+    try {
+      this.#apply(txid - 1);
+      for (const { change, images, runs, newHighWater } of plans) {
+        if (newHighWater === 0) continue;
+        const home = this.#home(change.array);
+        for (const { kind, page, count } of runs) {
+          const end = Math.min(page + count, newHighWater);
+          if (kind === "zero" && end > page) home.punch(page * this.pageSize, (end - page) * this.pageSize);
+        }
+        if (images.length > 0) home.applyRuns(change.view.view, images, images.length / 2);
+      }
+      return true;
+    } catch (error) {
+      if (error instanceof DiskFullError) return false;
+      throw error;
+    }
+  }
+
   /** After the commit: views show it from files, not from private pages, and the memory is given back. */
   #publish(plans: readonly Plan[], txid: number): void {
-    const limit = this.#limit();
-    const eager = limit >= txid;
-    if (eager) this.#apply(txid - 1);
+    const eager = this.#limit() >= txid && this.#writeBack(plans, txid);
     const own = new Map(plans.map(({ change, highWater }) => [change.array, highWater]));
     this.#show(eager ? txid - 1 : this.#shared.applied, own);
     const record = this.#records.at(-1);
-    for (const { change, images, runs, newHighWater, highWater } of plans) {
+    for (const { change, newHighWater, highWater } of plans) {
       const { view } = change;
       const home = newHighWater > 0 ? this.#home(change.array) : undefined;
-      for (const run of runs)
-        if (run.kind === "zero" && eager && home !== undefined) {
-          const end = Math.min(run.page + run.count, newHighWater);
-          if (end > run.page) home.punch(run.page * this.pageSize, (end - run.page) * this.pageSize);
-        }
-      if (eager && home !== undefined && images.length > 0) home.applyRuns(view.view, images, images.length / 2);
       if (newHighWater > highWater) view.growHome(home?.file, newHighWater * this.pageSize);
       if (!eager) {
         if (record !== undefined) this.#layRecord(view, change.array, record, false);
@@ -803,6 +837,11 @@ interface Plan {
   readonly direct: Float64Array;
   readonly highWater: number;
   readonly newHighWater: number;
+}
+
+/** Bytes of an array's elements. */
+function bytesOf({ shape, dtype }: ArrayInfo): number {
+  return sizeOf(shape) * itemSize(dtype as DType);
 }
 
 function pagesOf(runs: Float64Array, pageSize: number): number {

@@ -3,6 +3,7 @@ import { LimitError, LockedError } from "../errors.ts";
 import { DataFile } from "../memory/data-file.ts";
 import { lockRange } from "../memory/lock.ts";
 import { Mapping } from "../memory/mapping.ts";
+import { mutations } from "./mutations.ts";
 
 const COMMIT = 0;
 const GATE = 1;
@@ -14,6 +15,7 @@ const SLOT_WORDS = 8;
 const HEAD = 1;
 const APPLIED = 2;
 const DURABLE = 3;
+const SEQUENCE = 4;
 const SHM_BYTES = (HEADER_WORDS + SLOTS * SLOT_WORDS) * 8;
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
@@ -110,12 +112,29 @@ export class SharedState {
     Atomics.store(this.#words, DURABLE, BigInt(txid));
   }
 
+  /** Sequence of the newest superblock. */
+  get sequence(): number {
+    return Number(Atomics.load(this.#words, SEQUENCE));
+  }
+
+  set sequence(sequence: number) {
+    Atomics.store(this.#words, SEQUENCE, BigInt(sequence));
+  }
+
   /** Makes the present head this connection's snapshot. */
   acquire(): { head: number; applied: number } {
+    if (mutations.lateSlot !== undefined) return this.#acquireLate(mutations.lateSlot);
     insist(() => lockRange(this.#lock, "shared", GATE, 1), this.#lock.path, this.#timeout);
     const { head, applied } = this;
     this.#publish(head);
     lockRange(this.#lock, "none", GATE, 1);
+    return { head, applied };
+  }
+
+  #acquireLate(between: () => void): { head: number; applied: number } {
+    const { head, applied } = this;
+    between();
+    this.#publish(head);
     return { head, applied };
   }
 

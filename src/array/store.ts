@@ -53,6 +53,8 @@ export interface Savepoint {
 
 interface SavedState {
   readonly infos: ReadonlyMap<number, ArrayInfo>;
+  readonly dropped: ReadonlySet<number>;
+  readonly snapshots: Readonly<Record<string, number>> | undefined;
   readonly zeros: ReadonlyMap<number, readonly (readonly [number, number])[]>;
   readonly spilled: ReadonlyMap<number, readonly unknown[]>;
 }
@@ -237,6 +239,7 @@ export class ArrayStore implements Disposable {
           );
     }
     this.#engine.begin();
+    for (const id of [...this.#arrays.keys()]) if (this.#engineInfo(id) === undefined) this.#forget(id);
     this.#transaction = new Transaction(this, this.#engine.snapshot);
     return this.#transaction;
   }
@@ -515,6 +518,7 @@ export class ArrayStore implements Disposable {
 
   /** @internal */
   abortChanges(): void {
+    this.#dropped.clear();
     for (const id of this.#arrays.keys()) {
       if (this.#created.has(id)) {
         this.#forget(id);
@@ -570,7 +574,8 @@ export class ArrayStore implements Disposable {
     const spilled = new Map<number, readonly unknown[]>();
     for (const id of this.#arrays.keys()) if (!this.#dropped.has(id)) spilled.set(id, this.memory(id).spilled);
     const zeros = new Map([...this.#zeros].map(([id, list]) => [id, [...list]]));
-    this.#saved.set(savepoint, { infos: new Map(this.#infos), zeros, spilled });
+    const [infos, dropped] = [new Map(this.#infos), new Set(this.#dropped)];
+    this.#saved.set(savepoint, { infos, dropped, snapshots: this.#snapshots, zeros, spilled });
     return savepoint;
   }
 
@@ -579,6 +584,8 @@ export class ArrayStore implements Disposable {
     const state = this.#saved.get(savepoint);
     if (state === undefined) throw new TransactionError("the savepoint is unknown");
     this.#infos = new Map(state.infos);
+    this.#dropped = new Set(state.dropped);
+    this.#snapshots = state.snapshots;
     this.#zeros = new Map([...state.zeros].map(([id, list]) => [id, [...list]]));
     for (const id of [...this.#arrays.keys()]) {
       if (this.#created.has(id) && !state.infos.has(id)) {
@@ -586,6 +593,7 @@ export class ArrayStore implements Disposable {
         this.#forget(id);
         continue;
       }
+      if (this.#dropped.has(id)) continue;
       const { pageSize } = this.#engine;
       const view = this.memory(id);
       this.#engine.reset(id);

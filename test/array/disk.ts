@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { type DiskStep, observeDisk } from "../../src/memory/store-file.ts";
+import { type DiskStep, diskError, observeDisk } from "../../src/memory/store-file.ts";
 
 /** A step of a recording; "mark" is a word of the test's own. */
 export interface Step {
@@ -19,9 +19,13 @@ const none = new Uint8Array(0);
 /** Records what engines write until `stop`. */
 export class Recorder {
   readonly steps: Step[] = [];
+  /** After so many more writes and syncs one fails, once, for want of room; -1 for none. */
+  failAt = -1;
 
   start(): void {
     observeDisk(({ kind, path: file, offset, length, bytes }) => {
+      if (this.failAt >= 0 && (kind === "write" || kind === "sync") && this.failAt-- === 0)
+        throw diskError("ENOSPC", kind, file);
       this.steps.push({ kind, name: path.basename(file), offset, length, bytes: kind === "write" ? bytes() : none });
       return undefined;
     });
