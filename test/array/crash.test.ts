@@ -17,7 +17,7 @@ const folder = (): string => tempFolder(fs.existsSync(shared) ? shared : undefin
 describe("power loss", () => {
   it(`in ${histories} random places loses no durable transaction and shows no half of any`, async () => {
     assert.deepEqual(await explore(folder(), seed, histories), []);
-  });
+  }, 1_800_000);
 
   const mutants: readonly (keyof Mutations)[] = [
     "noLogSync",
@@ -40,5 +40,5 @@ describe("power loss", () => {
       } finally {
         Object.assign(mutations, { [name]: undefined });
       }
-    });
+    }, 120_000);
 });
