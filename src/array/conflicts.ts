@@ -26,21 +26,51 @@ function common(mine: ChangedPages, runs: readonly PageRun[], pageSize: number):
   return [...pages];
 }
 
-/** The last page that was written when it lies behind the array's end as it is now, else undefined. */
-function behindEnd({ runs, count }: ChangedPages, { shape, dtype }: ArrayInfo, pageSize: number): number | undefined {
-  if (count === 0) return undefined;
-  const last = ((runs[2 * count - 2] ?? 0) + (runs[2 * count - 1] ?? 0)) / pageSize - 1;
-  return last * pageSize >= sizeOf(shape) * itemSize(dtype as DType) ? last : undefined;
+const bytesOf = ({ shape, dtype }: ArrayInfo): number => sizeOf(shape) * itemSize(dtype as DType);
+
+/** Bytes of an array that became shorter; Infinity for one that did not. Where it ends now, nobody else may write. */
+function shrunk(array: number, infos: readonly ArrayInfo[] = [], before: readonly ArrayInfo[]): number {
+  const [now, then] = [infos, before].map((list) => list.find(({ id }) => id === array));
+  return now !== undefined && then !== undefined && bytesOf(now) < bytesOf(then)
+    ? bytesOf(now)
+    : Number.POSITIVE_INFINITY;
 }
 
-/** @throws {ConflictError} when one of the records touched a page, shape or name that the change touches too. */
+/** The last page that was written, -1 for none. */
+function lastPage({ runs, count }: ChangedPages, pageSize: number): number {
+  return count === 0 ? -1 : ((runs[2 * count - 2] ?? 0) + (runs[2 * count - 1] ?? 0)) / pageSize - 1;
+}
+
+/** A page behind the new end of an array that one side made shorter and the other wrote to. */
+function behindEnd(
+  change: Change,
+  { runs, meta }: LogRecord,
+  before: readonly ArrayInfo[],
+  pageSize: number,
+): [number, number] | undefined {
+  for (const mine of change.pages) {
+    const last = lastPage(mine, pageSize);
+    if ((last + 1) * pageSize > shrunk(mine.array, meta.arrays, before)) return [mine.array, last];
+  }
+  for (const { array, page, count, kind } of runs)
+    if (kind !== "zero" && (page + count) * pageSize > shrunk(array, change.meta.arrays, before))
+      return [array, page + count - 1];
+  return undefined;
+}
+
+/**
+ * `before`: arrays as the transaction's snapshot knew them.
+ * @throws {ConflictError} when one of the records touched a page, shape or name that the change touches too.
+ */
 export function checkConflicts(
   change: Change,
   records: readonly LogRecord[],
   pageSize: number,
   nameOf: (array: number) => string,
+  before: readonly ArrayInfo[],
 ): void {
-  for (const { runs, meta } of records) {
+  for (const record of records) {
+    const { runs, meta } = record;
     for (const info of meta.arrays ?? [])
       if (change.meta.arrays?.some(({ id, name }) => id === info.id || name === info.name))
         throw new ConflictError(info.name, []);
@@ -52,10 +82,9 @@ export function checkConflicts(
         throw new ConflictError(nameOf(id), []);
     if (meta.snapshots !== undefined && change.meta.snapshots !== undefined)
       throw new ConflictError("named snapshots", []);
+    const behind = behindEnd(change, record, before, pageSize);
+    if (behind !== undefined) throw new ConflictError(nameOf(behind[0]), [behind[1]]);
     for (const mine of change.pages) {
-      const info = meta.arrays?.find(({ id }) => id === mine.array);
-      const behind = info && behindEnd(mine, info, pageSize);
-      if (behind !== undefined) throw new ConflictError(nameOf(mine.array), [behind]);
       const pages = common(mine, runs, pageSize);
       if (pages.length > 0) throw new ConflictError(nameOf(mine.array), pages);
     }

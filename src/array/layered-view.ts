@@ -1,4 +1,5 @@
 import type { DataFile } from "../memory/data-file.ts";
+import { pageSize } from "../memory/page.ts";
 import { type DirtyWay, PrivateView, type Runs } from "../memory/private-view.ts";
 
 interface Layer {
@@ -82,7 +83,8 @@ export class LayeredView {
 
   /** Pages written since they were laid, within `bytes`. */
   #written(bytes: number, way: DirtyWay): Runs {
-    if (way !== "compare") return this.view.dirty(0, bytes, way);
+    if (way === "scan") return this.view.dirty(0, bytes, way);
+    if (way === "pagemap") return this.#withoutZeroPages(this.view.dirty(0, bytes, way));
     const pairs: number[] = [];
     const covered: [number, number][] = [];
     for (const { start, length, file, offset } of [...this.#layers].reverse()) {
@@ -103,6 +105,22 @@ export class LayeredView {
         }
     }
     return merge(pairs);
+  }
+
+  /** To pagemap a page of zeros that was only read looks like a written one: where zeros are laid, zeros are no change. */
+  #withoutZeroPages({ data, count }: Runs): Runs {
+    const size = pageSize();
+    const pairs: number[] = [];
+    for (let i = 0; i < count; i++) {
+      const [start = 0, length = 0] = [data[2 * i], data[2 * i + 1]];
+      for (let at = start; at < start + length; at += size)
+        if (!this.#laysZeros(at) || this.view.bytes(at, size).some((byte) => byte !== 0)) pairs.push(at, size);
+    }
+    return merge(pairs);
+  }
+
+  #laysZeros(at: number): boolean {
+    return this.#layers.findLast(({ start, length }) => at >= start && at < start + length)?.file === undefined;
   }
 
   /** Pages that the transaction has changed, within `bytes`. */
@@ -143,6 +161,13 @@ export class LayeredView {
       this.lay(layer.start, layer.length, layer.file, layer.offset);
       this.#spilled.push(layer);
     }
+  }
+
+  /** What was spilled from `end` on is cut off: the array ends there. */
+  cutSpilled(end: number): void {
+    this.#spilled = this.#spilled
+      .filter(({ start }) => start < end)
+      .map((layer) => ({ ...layer, length: Math.min(layer.length, end - layer.start) }));
   }
 
   /** The transaction is over: what it spilled is of no meaning any more. */

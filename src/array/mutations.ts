@@ -19,7 +19,7 @@ export interface Mutations {
   /** A commit does not ask what others have changed. */
   noConflicts?: boolean;
   /** A snapshot's slot is published outside the gate; called in between. */
-  lateSlot?: () => void;
+  lateSlot?: (() => void) | undefined;
 }
 
 /** @internal Set by tests only. */

@@ -111,11 +111,11 @@ export class PageLog implements ArrayEngine {
   }
 
   get catalogue(): Catalogue {
-    return this.#history.catalogue;
+    return this.#history.shown.catalogue;
   }
 
   get snapshot(): number {
-    return this.#history.cursor.txid;
+    return this.#history.shown.txid;
   }
 
   newest(): number {
@@ -200,9 +200,8 @@ export class PageLog implements ArrayEngine {
     for (;;) {
       const orphan = log.next(history.cursor);
       if (orphan === undefined || log.firstBad(orphan) >= 0) return;
-      history.take(orphan);
+      history.takeUnseen(orphan);
       this.#applier.syncLog(history.cursor);
-      if (history.unseen !== "reset") history.unseen.push(orphan);
       this.#shared.head = orphan.txid;
     }
   }
@@ -213,7 +212,8 @@ export class PageLog implements ArrayEngine {
       this.checkSnapshot();
       this.#catchUp();
       if (history.unseen === "reset") throw new SnapshotTooOldError(this.folder);
-      if (!mutations.noConflicts) checkConflicts(change, history.unseen, this.pageSize, history.nameOf);
+      if (!mutations.noConflicts)
+        checkConflicts(change, history.unseen, this.pageSize, history.nameOf, history.shown.catalogue.arrays);
       return this.#committer.write(change, durability);
     });
   }

@@ -285,6 +285,7 @@ export class ArrayStore implements Disposable {
       if (tail > 0) memory.view.bytes(bytes, tail).fill(0);
       if (after < before) {
         memory.lay(after, before - after, undefined, 0);
+        memory.cutSpilled(after);
         this.#changes.addZeros(id, after / pageSize, before / pageSize);
       }
     }

@@ -1,4 +1,5 @@
 import { CorruptError, NotFoundError } from "../errors.ts";
+import type { Catalogue } from "./catalogue.ts";
 import type { History } from "./history.ts";
 import type { Homes } from "./homes.ts";
 import { LayeredView } from "./layered-view.ts";
@@ -31,9 +32,15 @@ export class Views {
 
   /** Shows the snapshot, and nothing of the transaction. */
   reset(array: number): void {
+    const { shown, unseen } = this.#history;
+    if (unseen === "reset") this.#setUp(array, this.#history.catalogue, Number.POSITIVE_INFINITY);
+    else this.#setUp(array, shown.catalogue, shown.txid);
+  }
+
+  #setUp(array: number, catalogue: Catalogue, txid: number): void {
     const view = this.#views.get(array);
     if (view === undefined) return;
-    const highWater = this.#history.info(array)?.highWater ?? 0;
+    const highWater = catalogue.arrays.find(({ id }) => id === array)?.highWater ?? 0;
     const home = highWater > 0 ? this.#homes.get(array) : undefined;
     if (home !== undefined && home.size() < highWater * this.#pageSize)
       throw new CorruptError(
@@ -42,7 +49,7 @@ export class Views {
         `array "${this.#history.nameOf(array)}" was truncated from outside`,
       );
     view.reset(home?.file, highWater * this.#pageSize);
-    for (const record of this.#history.records) this.layRecord(view, array, record, false);
+    for (const record of this.#history.records) if (record.txid <= txid) this.layRecord(view, array, record, false);
   }
 
   forget(array: number): void {
@@ -57,14 +64,14 @@ export class Views {
       const info = this.#history.info(array);
       if (info === undefined) continue;
       if (unseen === "reset" || view.layered > MOST_LAYERS) {
-        this.reset(array);
+        this.#setUp(array, this.#history.catalogue, Number.POSITIVE_INFINITY);
         continue;
       }
       const home = info.highWater > 0 ? this.#homes.get(array).file : undefined;
       view.growHome(home, (own.get(array) ?? info.highWater) * this.#pageSize);
       for (const record of unseen) this.layRecord(view, array, record, record.txid <= applied);
     }
-    this.#history.unseen = [];
+    this.#history.seen();
   }
 
   /** Makes a view show what a record did to an array: out of the home file, or of the log. */

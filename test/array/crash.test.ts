@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import fs from "node:fs";
 import process from "node:process";
 import { describe, it } from "vitest";
 import { type Mutations, mutations } from "../../src/array/mutations.ts";
-import { cleanTempAfterEach, tempFolder } from "../support/temp.ts";
+import { cleanTempAfterEach } from "../support/temp.ts";
+import { fastFolder } from "./disk.ts";
 import { explore } from "./explorer.ts";
 
 cleanTempAfterEach();
@@ -11,12 +11,10 @@ cleanTempAfterEach();
 const seed = Number(process.env.OUTCORE_SEED ?? 1);
 /* The six runtimes of continuous integration together see 10 000. The lost power is not real, so memory will do. */
 const histories = process.env.OUTCORE_LONG ? 100_000 : 1700;
-const shared = "/dev/shm";
-const folder = (): string => tempFolder(fs.existsSync(shared) ? shared : undefined);
 
 describe("power loss", () => {
   it(`in ${histories} random places loses no durable transaction and shows no half of any`, async () => {
-    assert.deepEqual(await explore(folder(), seed, histories), []);
+    assert.deepEqual(await explore(fastFolder(), seed, histories), []);
   }, 1_800_000);
 
   const mutants: readonly (keyof Mutations)[] = [
@@ -35,7 +33,7 @@ describe("power loss", () => {
       try {
         let found = 0;
         for (let round = 0; round < 20 && found === 0; round++)
-          found = (await explore(folder(), 5 + round, 200).catch(() => ["fails"])).length;
+          found = (await explore(fastFolder(), 5 + round, 200).catch(() => ["fails"])).length;
         assert.ok(found > 0);
       } finally {
         Object.assign(mutations, { [name]: undefined });
