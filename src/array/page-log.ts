@@ -1,14 +1,7 @@
 import { builtin } from "../builtins.ts";
-import {
-  type CorruptError,
-  LockedError,
-  NotFoundError,
-  PoisonedError,
-  SnapshotTooOldError,
-  UnsupportedFileError,
-} from "../errors.ts";
+import { type CorruptError, LockedError, NotFoundError, PoisonedError, SnapshotTooOldError } from "../errors.ts";
 import { type DirtyWay, PrivateView } from "../memory/private-view.ts";
-import { StoreFile } from "../memory/store-file.ts";
+import { makeFolder, StoreFile } from "../memory/store-file.ts";
 import { Applier } from "./applier.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { Committer } from "./committer.ts";
@@ -71,7 +64,6 @@ export class PageLog implements ArrayEngine {
    * @throws {CorruptError | StoreFormatError} when it is damaged, or was written by a later version.
    */
   static open(folder: string, options: PageLogOptions = {}): PageLog {
-    const { existsSync, mkdirSync } = builtin("fs");
     const { join } = builtin("path");
     const full: Required<PageLogOptions> = {
       create: true,
@@ -84,16 +76,14 @@ export class PageLog implements ArrayEngine {
       ...options,
     };
     const path = join(folder, "head");
-    if (!full.create && !existsSync(path)) throw new NotFoundError(path);
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    if (!full.create && !builtin("fs").existsSync(path)) throw new NotFoundError(path);
+    makeFolder(folder);
     const shared = SharedState.open(folder, full.lockTimeout);
     let head: StoreFile | undefined;
     let engine: PageLog | undefined;
     try {
       if (shared.alone && !isMade(path)) makeStore(path, folder);
       head = StoreFile.open(path, true);
-      if (head.file.status().fileSystem === "network")
-        throw new UnsupportedFileError(folder, "on a network file system", "locks there are not to be relied on");
       engine = new PageLog(folder, full, shared, head);
       if (shared.alone) recover(engine.#history, engine.#homes, shared, engine.#applier);
       shared.settle();

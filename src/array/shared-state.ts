@@ -1,5 +1,5 @@
 import { builtin } from "../builtins.ts";
-import { LimitError, LockedError } from "../errors.ts";
+import { LimitError, LockedError, UnsupportedFileError } from "../errors.ts";
 import { DataFile } from "../memory/data-file.ts";
 import { lockRange } from "../memory/lock.ts";
 import { Mapping } from "../memory/mapping.ts";
@@ -55,6 +55,8 @@ export class SharedState {
     const { join } = builtin("path");
     const lock = DataFile.create(join(folder, "lock"));
     try {
+      if (lock.status().fileSystem === "network")
+        throw new UnsupportedFileError(folder, "on a network file system", "locks there are not to be relied on");
       let alone = false;
       insist(
         () => {

@@ -10,6 +10,7 @@ interface StoreHost {
   info(id: number, name: string): ArrayInfo;
   memory(id: number): LayeredView;
   resize(id: number, name: string, shape: readonly number[]): void;
+  checkWhole(id: number): void;
   wrote(bytes: number): void;
 }
 
@@ -35,6 +36,7 @@ export class StoreBacking implements Backing {
 
   piece(offset: number, length: number): Piece {
     this.#store.info(this.id, this.name);
+    this.#store.checkWhole(this.id);
     return this.#store.memory(this.id).view.piece(offset, length);
   }
 

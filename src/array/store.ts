@@ -1,3 +1,4 @@
+import { builtin } from "../builtins.ts";
 import {
   ClosedError,
   ConflictError,
@@ -6,6 +7,7 @@ import {
   NameInUseError,
   NotFoundError,
   TransactionError,
+  TruncatedError,
 } from "../errors.ts";
 import type { Runs } from "../memory/private-view.ts";
 import { BigArray } from "./big-array.ts";
@@ -292,6 +294,18 @@ export class ArrayStore implements Disposable {
     this.#changes.infos.set(id, next);
   }
 
+  /** What a view of this array showed was not what the store holds, and never will be again. */
+  #truncated(id: number): TruncatedError {
+    const path = this.#engine.homePath(id);
+    const size = builtin("fs").statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+    return new TruncatedError(path, this.memory(id).view.lostAt, size);
+  }
+
+  /** @internal @throws {TruncatedError} when pages of an array were lost because a file was truncated from outside. */
+  checkWhole(id: number): void {
+    if (this.memory(id).view.lost) throw this.#truncated(id);
+  }
+
   /** @internal Bulk writes are spilled before they fill the memory. */
   wrote(bytes: number): void {
     this.#unspilled += bytes;
@@ -325,7 +339,7 @@ export class ArrayStore implements Disposable {
       if (this.#changes.dropped.has(id)) continue;
       if (this.#changes.infos.get(id) === undefined && this.#engineInfo(id) === undefined) continue;
       const view = this.memory(id);
-      if (view.view.lost) this.#engine.reset(id); // Throws when the file is too short.
+      if (view.view.lost) throw this.#truncated(id);
       const runs = this.#runs(id);
       this.#zeroTail(id, runs);
       const zeros = this.#changes.zeros.get(id) ?? [];
