@@ -1,7 +1,7 @@
 import { DiskFullError, LogFullError, PoisonedError, SystemError } from "../errors.ts";
 import type { Applier } from "./applier.ts";
 import type { Change, Durability } from "./engine.ts";
-import { encodeRecord } from "./format.ts";
+import { encodeRecord, headLength } from "./format.ts";
 import type { History } from "./history.ts";
 import type { Homes } from "./homes.ts";
 import type { LogRecord } from "./log.ts";
@@ -116,7 +116,8 @@ export class Committer {
     if (mutations.noUnwrite) return;
     try {
       const file = this.#history.log.segment(segment);
-      if (file === undefined || file.size() <= offset) return;
+      if (file === undefined || file.size() < offset + this.#pageSize) return;
+      if (headLength(file.read(offset, this.#pageSize)) === undefined) return;
       file.write(offset, new Uint8Array(this.#pageSize));
       file.sync();
     } catch (error) {
@@ -186,7 +187,7 @@ export class Committer {
           if (home !== undefined) view.lay(start, length, home.file, start);
         }
       } else {
-        view.view.restore(change.runs, change.count);
+        view.restore(change.runs, change.count);
       }
       view.forgetSpilled();
     }

@@ -35,8 +35,10 @@ export interface ArrayEngine {
   readonly snapshot: number;
   /** The newest transaction of anybody. */
   newest(): number;
-  /** Takes the newest snapshot; every view shows it afterwards. */
-  begin(): void;
+  /**
+   * Takes the newest snapshot; every view shows it afterwards. `mayShow` is called before views change, and may throw.
+   */
+  begin(mayShow?: () => void): void;
   /** Lets go of the snapshot. */
   end(): void;
   /** The memory of an array at the snapshot. */

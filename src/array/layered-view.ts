@@ -36,6 +36,10 @@ export class LayeredView {
   readonly view: PrivateView;
   /** Bytes that the array's home file covers here. */
   homeBytes = 0;
+  /** Where views that were handed out end. */
+  exposed = 0;
+  /** Pages that were copied because there are no mappings left: places in files by place in memory. */
+  #copies = new Map<number, { file: DataFile; offset: number }>();
   #layers: Layer[] = [];
   #spilled: Layer[] = [];
 
@@ -47,6 +51,7 @@ export class LayeredView {
   reset(home: DataFile | undefined, bytes: number): void {
     this.view.lay(0, this.view.length, undefined, 0);
     this.view.forgetOverlays();
+    this.#copies.clear();
     this.#layers = [{ start: 0, length: this.view.length, file: undefined, offset: 0 }];
     this.#spilled = [];
     this.homeBytes = 0;
@@ -64,16 +69,49 @@ export class LayeredView {
     const end = Math.min(start + length, this.view.length);
     if (end <= start) return;
     this.view.lay(start, end - start, file, offset);
+    for (const at of this.#copies.keys()) if (at >= start && at < end) this.#copies.delete(at);
     this.#layers.push({ start, length: end - start, file, offset });
   }
 
   /** Triples (start, length, offset in the file). */
   layRuns(runs: Float64Array, count: number, file: DataFile): void {
-    this.view.layRuns(runs, count, file);
+    if (count === 1 || PrivateView.fits(count)) this.view.layRuns(runs, count, file);
+    else this.#copyRuns(runs, count, file);
     for (let i = 0; i < count; i++) {
       const [start = 0, length = 0, offset = 0] = [runs[3 * i], runs[3 * i + 1], runs[3 * i + 2]];
       this.#layers.push({ start, length, file, offset });
     }
+  }
+
+  #copyRuns(runs: Float64Array, count: number, file: DataFile): void {
+    const size = pageSize();
+    for (let i = 0; i < count; i++) {
+      const [start = 0, length = 0, offset = 0] = [runs[3 * i], runs[3 * i + 1], runs[3 * i + 2]];
+      file.readInto(offset, this.view.bytes(start, length));
+      for (let at = 0; at < length; at += size) this.#copies.set(start + at, { file, offset: offset + at });
+    }
+  }
+
+  /** Private changes of the runs are gone: what is laid there is seen again. */
+  restore(runs: Float64Array, count: number): void {
+    this.view.restore(runs, count);
+    if (this.#copies.size === 0) return;
+    const size = pageSize();
+    for (let i = 0; i < count; i++) {
+      const [start = 0, length = 0] = [runs[2 * i], runs[2 * i + 1]];
+      for (let at = start; at < start + length; at += size) {
+        const copy = this.#copies.get(at);
+        if (copy !== undefined) copy.file.readInto(copy.offset, this.view.bytes(at, size));
+      }
+    }
+  }
+
+  /** The array grows from `bytes`: what old views wrote behind its end was never its own. */
+  clear(bytes: number, before: number, after: number): void {
+    const tail = Math.min(before, this.exposed) - bytes;
+    if (tail > 0 && this.view.bytes(bytes, tail).some((byte) => byte !== 0)) this.view.bytes(bytes, tail).fill(0);
+    const end = Math.min(after, this.exposed);
+    if (end > before) this.restore(Float64Array.of(before, end - before), 1);
   }
 
   /** Whether more than zeros and the home file is laid here. */
@@ -83,8 +121,8 @@ export class LayeredView {
 
   /** Pages written since they were laid, within `bytes`. */
   #written(bytes: number, way: DirtyWay): Runs {
-    if (way === "scan") return this.view.dirty(0, bytes, way);
-    if (way === "pagemap") return this.#withoutZeroPages(this.view.dirty(0, bytes, way));
+    if (way === "scan") return this.#withoutCopies(this.view.dirty(0, bytes, way));
+    if (way === "pagemap") return this.#withoutCopies(this.#withoutZeroPages(this.view.dirty(0, bytes, way)));
     const pairs: number[] = [];
     const covered: [number, number][] = [];
     for (const { start, length, file, offset } of [...this.#layers].reverse()) {
@@ -115,6 +153,21 @@ export class LayeredView {
       const [start = 0, length = 0] = [data[2 * i], data[2 * i + 1]];
       for (let at = start; at < start + length; at += size)
         if (!this.#laysZeros(at) || this.view.bytes(at, size).some((byte) => byte !== 0)) pairs.push(at, size);
+    }
+    return merge(pairs);
+  }
+
+  #withoutCopies(runs: Runs): Runs {
+    if (this.#copies.size === 0) return runs;
+    const size = pageSize();
+    const pairs: number[] = [];
+    for (let i = 0; i < runs.count; i++) {
+      const [start = 0, length = 0] = [runs.data[2 * i], runs.data[2 * i + 1]];
+      for (let at = start; at < start + length; at += size) {
+        const copy = this.#copies.get(at);
+        if (copy === undefined) pairs.push(at, size);
+        else this.view.differing(at, size, copy.file, copy.offset, pairs);
+      }
     }
     return merge(pairs);
   }

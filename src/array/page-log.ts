@@ -15,6 +15,7 @@ import { mutations } from "./mutations.ts";
 import type { PageLogOptions } from "./page-log-options.ts";
 import { isMade, makeStore, recover } from "./recovery.ts";
 import { SharedState } from "./shared-state.ts";
+import { removeSpills } from "./spill-file.ts";
 import { verifyStore } from "./verify.ts";
 import { Views } from "./views.ts";
 
@@ -85,6 +86,7 @@ export class PageLog implements ArrayEngine {
       if (shared.alone && !isMade(path)) makeStore(path, folder);
       head = StoreFile.open(path, true);
       engine = new PageLog(folder, full, shared, head);
+      if (shared.alone) removeSpills(folder);
       if (shared.alone) recover(engine.#history, engine.#homes, shared, engine.#applier);
       shared.settle();
       engine.begin();
@@ -131,14 +133,20 @@ export class PageLog implements ArrayEngine {
     if (poison !== undefined) throw new PoisonedError(this.folder, poison);
   }
 
-  begin(): void {
+  begin(mayShow: () => void = () => {}): void {
     this.#live();
     const history = this.#history;
     const { head, applied } = this.#shared.acquire();
     if (head === history.cursor.txid && history.unseen.length === 0) return;
-    history.read(head);
-    history.fold(applied);
-    this.#views.show(applied);
+    try {
+      mayShow();
+      history.read(head);
+      history.fold(applied);
+      this.#views.show(applied);
+    } catch (error) {
+      this.end();
+      throw error;
+    }
   }
 
   end(): void {
@@ -212,7 +220,6 @@ export class PageLog implements ArrayEngine {
   checkpoint(): Promise<void> {
     return this.#locked(() => {
       this.#catchUp();
-      this.#views.show(this.#shared.applied);
       this.#applier.checkpoint();
     });
   }

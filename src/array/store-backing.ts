@@ -37,7 +37,9 @@ export class StoreBacking implements Backing {
   piece(offset: number, length: number): Piece {
     this.#store.info(this.id, this.name);
     this.#store.checkWhole(this.id);
-    return this.#store.memory(this.id).view.piece(offset, length);
+    const memory = this.#store.memory(this.id);
+    memory.exposed = Math.max(memory.exposed, offset + length);
+    return memory.view.piece(offset, length);
   }
 
   resize(shape: readonly number[]): void {

@@ -85,17 +85,18 @@ export class ArrayStore implements Disposable {
   begin(): Transaction {
     this.#live();
     if (this.#transaction !== undefined) throw new TransactionError("a transaction is running already");
-    if (this.#engine.newest() !== this.#engine.snapshot) {
-      for (const id of this.#arrays.keys())
-        if (!this.#changes.created.has(id) && this.#runs(id).count > 0)
-          throw new TransactionError(
-            `array "${this.#engineInfo(id)?.name}" was written to outside a transaction, on a state that is no longer the newest; call discard()`,
-          );
-    }
-    this.#engine.begin();
+    this.#engine.begin(() => this.#refuseStrays());
     for (const id of [...this.#arrays.keys()]) if (this.#engineInfo(id) === undefined) this.#forget(id);
     this.#transaction = new Transaction(this, this.#engine.snapshot);
     return this.#transaction;
+  }
+
+  #refuseStrays(): void {
+    for (const id of this.#arrays.keys())
+      if (!this.#changes.created.has(id) && this.#runs(id).count > 0)
+        throw new TransactionError(
+          `array "${this.#engineInfo(id)?.name}" was written to outside a transaction, on a state that is no longer the newest; call discard()`,
+        );
   }
 
   /** Takes back what was written to views outside a transaction. */
@@ -282,6 +283,7 @@ export class ArrayStore implements Disposable {
       );
     const [before, after] = [this.#extent(info), this.#extent(next)];
     const bytes = this.#bytesOf(next);
+    if (bytes > this.#bytesOf(info)) memory.clear(this.#bytesOf(info), before, after);
     if (this.#bytesOf(info) > bytes) {
       const tail = Math.min(after, before) - bytes;
       if (tail > 0) memory.view.bytes(bytes, tail).fill(0);
@@ -384,7 +386,7 @@ export class ArrayStore implements Disposable {
       if (this.#changes.zeros.has(id) || view.spilled.length > 0) this.#engine.reset(id);
       else {
         const runs = view.changed(view.view.length, this.#engine.dirtyWay);
-        view.view.restore(runs.data, runs.count);
+        view.restore(runs.data, runs.count);
       }
     }
     this.#ended();

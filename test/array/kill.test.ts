@@ -69,7 +69,7 @@ describe("SIGKILL", () => {
       fs.writeFileSync(path.join(folder, "..", "stop"), "");
       for (const { ended } of readers) {
         const { stdout, stderr } = await ended;
-        assert.match(stdout, /^ready\nread [1-9]\d*\n$/);
+        assert.match(stdout, /^ready\nread [1-9]\d*\n$/, stderr);
         assert.equal(stderr, "");
       }
       for (const { child, ended } of writers) {
