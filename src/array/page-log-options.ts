@@ -20,3 +20,6 @@ export interface PageLogOptions {
 
 /** Layers of a view beyond which it is set up anew. */
 export const MOST_LAYERS = 8192;
+
+/** Layers that are worth it to set a view up anew when the process has hardly any mappings left. */
+export const FEW_LAYERS = 256;

@@ -1,10 +1,11 @@
 import { CorruptError, NotFoundError } from "../errors.ts";
+import { PrivateView } from "../memory/private-view.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { History } from "./history.ts";
 import type { Homes } from "./homes.ts";
 import { LayeredView } from "./layered-view.ts";
 import type { LogRecord } from "./log.ts";
-import { MOST_LAYERS } from "./page-log-options.ts";
+import { FEW_LAYERS, MOST_LAYERS } from "./page-log-options.ts";
 
 /** The views of one connection: they show the home files and what the log holds above them. */
 export class Views {
@@ -63,7 +64,11 @@ export class Views {
     for (const [array, view] of this.#views) {
       const info = this.#history.info(array);
       if (info === undefined) continue;
-      if (unseen === "reset" || view.layered > MOST_LAYERS) {
+      if (
+        unseen === "reset" ||
+        view.layered > MOST_LAYERS ||
+        (view.layered > FEW_LAYERS && !PrivateView.fits(FEW_LAYERS))
+      ) {
         this.#setUp(array, this.#history.catalogue, Number.POSITIVE_INFINITY);
         continue;
       }
