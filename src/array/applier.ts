@@ -4,7 +4,7 @@ import type { Superblock } from "./format.ts";
 import type { History } from "./history.ts";
 import type { Homes } from "./homes.ts";
 import type { Cursor, LogRecord } from "./log.ts";
-import { mutations } from "./page-log-options.ts";
+import { mutations } from "./mutations.ts";
 import type { SharedState } from "./shared-state.ts";
 import { writeSuperblock } from "./superblocks.ts";
 
@@ -47,22 +47,20 @@ export class Applier {
       images = [];
     };
     for (const { array, page, count, kind, body } of record.runs) {
-      const info = this.#history.info(array);
-      if (info === undefined) continue;
       if (kind !== "zero") this.#homes.putSums(array, page, record.sums.subarray(body, body + count));
       if (kind === "direct") continue;
       if (array !== of) {
         flush();
         of = array;
+        /* Also of an array that was dropped since: a snapshot may show it. */
+        const { highWater } = this.#history.info(array) ?? { highWater: 0 };
         const home = this.#homes.get(array);
-        if (home.size() < info.highWater * size) home.truncate(info.highWater * size);
+        if (home.size() < highWater * size) home.truncate(highWater * size);
       }
       if (kind === "zero") {
         flush();
-        const end = Math.min(page + count, info.highWater);
-        if (end <= page) continue;
-        this.#homes.get(array).punch(page * size, (end - page) * size);
-        this.#homes.sums(array).punch(page * 4, (end - page) * 4);
+        this.#homes.get(array).punch(page * size, count * size);
+        this.#homes.sums(array).punch(page * 4, count * 4);
         continue;
       }
       /* Images of one array lie one after the other. */
@@ -82,13 +80,16 @@ export class Applier {
     this.#history.fold(this.#shared.applied);
   }
 
-  /** Makes every record up to the one that ends at `end` durable: the home files must never be ahead of the log. */
-  syncLog(end: Cursor): void {
+  /**
+   * Makes every record up to the one that ends at `end` durable: the home files must never be ahead of the log. `own`:
+   * this connection has just written the last of them itself.
+   */
+  syncLog(end: Cursor, own = false): void {
     const { durable } = this.#shared;
     const { log, superblock } = this.#history;
     if (durable >= end.txid) return;
     log.sync();
-    if (durable < end.txid - 1)
+    if (!own || durable < end.txid - 1)
       for (let segment = superblock.segment; segment <= end.segment; segment++) log.syncSegment(segment);
     this.#shared.durable = end.txid;
   }
@@ -117,9 +118,11 @@ export class Applier {
       catalogue: base,
     };
     writeSuperblock(this.#head, next);
+    this.#shared.sequence = next.sequence;
+    const { segment } = this.#history.cursor;
     this.#history.persisted(next);
-    log.removeBelow(next.segment);
+    log.removeBelow(mutations.recycleEarly ? segment + 1 : next.segment);
     const known = new Set([...base.arrays, ...this.#history.catalogue.arrays].map(({ id }) => id));
-    this.#homes.removeUnknown(known, base.nextId);
+    this.#homes.removeUnknown(known, base.nextId, (array) => this.#shared.isReserved(array));
   }
 }

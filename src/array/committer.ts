@@ -2,12 +2,13 @@ import { DiskFullError, LogFullError, PoisonedError, SystemError } from "../erro
 import type { StoreFile } from "../memory/store-file.ts";
 import type { Applier } from "./applier.ts";
 import type { Change, Durability } from "./engine.ts";
-import { encodeRecord } from "./format.ts";
+import { encodeRecord, headLength } from "./format.ts";
 import type { History } from "./history.ts";
 import type { Homes } from "./homes.ts";
 import type { LayeredView } from "./layered-view.ts";
 import type { LogRecord } from "./log.ts";
-import { mutations, type PageLogOptions } from "./page-log-options.ts";
+import { mutations } from "./mutations.ts";
+import type { PageLogOptions } from "./page-log-options.ts";
 import { type Plan, pagesOf, planCommit } from "./plan.ts";
 import type { Settler } from "./settler.ts";
 import type { SharedState } from "./shared-state.ts";
@@ -98,6 +99,7 @@ export class Committer {
     const place = log.place(history.cursor, bytes);
     const record = { epoch, txid, previous, crc, runs, sums, bodyBytes, meta, headBytes: head.length, ...place };
     try {
+      if (change.meta.arrays !== undefined) this.#homes.syncNames();
       this.#writeHomes(plans);
     } catch (error) {
       throw this.#failed(error);
@@ -116,7 +118,7 @@ export class Committer {
       if (durability === "full") {
         const end = { ...place, txid, chain: crc };
         if (mutations.noLogSync) this.#shared.durable = txid;
-        else this.#applier.syncLog(end);
+        else this.#applier.syncLog(end, true);
       }
     } catch (error) {
       this.#unwrite(place.segment, place.offset);
@@ -134,10 +136,15 @@ export class Committer {
     return txid;
   }
 
-  /** Nobody may take what was written for a commit. */
+  /** Nobody may take what was written for a commit, not even after a power loss: it was said to have failed. */
   #unwrite(segment: number, offset: number): void {
+    if (mutations.noUnwrite) return;
     try {
-      this.#history.log.segment(segment)?.write(offset, new Uint8Array(this.#pageSize));
+      const file = this.#history.log.segment(segment);
+      if (file === undefined || file.size() < offset + this.#pageSize) return;
+      if (headLength(file.read(offset, this.#pageSize)) === undefined) return;
+      file.write(offset, new Uint8Array(this.#pageSize));
+      file.sync();
     } catch (error) {
       this.poison = error;
     }
@@ -154,6 +161,11 @@ export class Committer {
     for (const { change, direct, highWater, newHighWater } of plans) {
       if (newHighWater <= highWater) continue;
       const home = this.#homes.get(change.array);
+      /* What somebody left here who died before the commit. */
+      if (change.fresh.length === 0 && home.size() > highWater * this.#pageSize && !mutations.noTruncate) {
+        home.truncate(highWater * this.#pageSize);
+        home.sync();
+      }
       if (home.size() !== newHighWater * this.#pageSize) home.truncate(newHighWater * this.#pageSize);
       if (direct.length > 0) home.applyRuns(change.view.view, direct, direct.length / 2);
       else if (change.fresh.length === 0) continue;
@@ -193,7 +205,7 @@ export class Committer {
       if (this.#shared.applied < txid) {
         this.#views.layRecord(view, array, record, false);
       } else if (view.plain && change.zeros.length === 0) {
-        view.view.restore(change.runs, change.count);
+        view.restore(change.runs, change.count);
       } else if (home !== undefined) {
         /* Something else than the home file may lie there. */
         for (const [page, end] of change.zeros) this.#layHome(view, home, page * size, (end - page) * size);

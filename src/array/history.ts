@@ -28,6 +28,8 @@ export class History {
   cursor: Cursor;
   /** Records that are read but not shown: a commit met them and failed. "reset" when views must begin anew. */
   unseen: LogRecord[] | "reset" = [];
+  /** What views show while there is something unseen. */
+  #shown: { catalogue: Catalogue; txid: number } | undefined;
 
   /** @throws {StoreFormatError} when the store was made with pages of another size. */
   constructor(head: StoreFile, log: (pageSize: number) => Log) {
@@ -83,8 +85,34 @@ export class History {
     return reloaded ? undefined : fresh;
   }
 
+  /** Another's checkpoint may have removed the segment where this connection saw the log end: it goes on elsewhere. */
+  followSuperblock(): void {
+    this.superblock = readSuperblock(this.#head);
+    this.fold(this.superblock.applied);
+    if (this.superblock.applied === this.cursor.txid) this.cursor = this.baseEnd = startOf(this.superblock);
+  }
+
+  /** The state that views show: it is older than the cursor while records are unseen. */
+  get shown(): { catalogue: Catalogue; txid: number } {
+    return this.#shown ?? { catalogue: this.catalogue, txid: this.cursor.txid };
+  }
+
+  /** Views show everything up to the cursor. */
+  seen(): void {
+    this.unseen = [];
+    this.#shown = undefined;
+  }
+
+  /** Takes a record that views are not to show yet. */
+  takeUnseen(record: LogRecord): void {
+    this.#shown = this.shown;
+    this.take(record);
+    if (this.unseen !== "reset") this.unseen.push(record);
+  }
+
   /** Reads on; what is new is remembered as unseen. */
   read(target: number): void {
+    if (this.cursor.txid < target) this.#shown = this.shown;
     const fresh = this.#follow(target);
     if (fresh === undefined || this.unseen === "reset") this.unseen = "reset";
     else this.unseen.push(...fresh);

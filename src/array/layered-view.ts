@@ -1,4 +1,5 @@
 import type { DataFile } from "../memory/data-file.ts";
+import { pageSize } from "../memory/page.ts";
 import { type DirtyWay, PrivateView, type Runs } from "../memory/private-view.ts";
 
 interface Layer {
@@ -15,16 +16,6 @@ function outside(a: number, b: number, from: number, to: number): [number, numbe
   if (a < from) parts.push([a, from]);
   if (to < b) parts.push([to, b]);
   return parts;
-}
-
-/** What of a layer lies outside [from, to). */
-function without(layer: Layer, from: number, to: number): Layer[] {
-  return outside(layer.start, layer.start + layer.length, from, to).map(([a, b]) => ({
-    ...layer,
-    start: a,
-    length: b - a,
-    offset: layer.offset + a - layer.start,
-  }));
 }
 
 /** Sorted, disjoint [start, end) pairs. */
@@ -54,10 +45,12 @@ export class LayeredView {
   readonly view: PrivateView;
   /** Bytes that the array's home file covers here. */
   homeBytes = 0;
+  /** Where views that were handed out end. */
+  exposed = 0;
+  /** Pages that were copied because there are no mappings left: places in files by place in memory. */
+  #copies = new Map<number, { file: DataFile; offset: number }>();
   #layers: Layer[] = [];
   #spilled: Layer[] = [];
-  /** Layers that are copies in private memory, for want of mappings. */
-  #copies: Layer[] = [];
   #home: DataFile | undefined;
   #plain = true;
 
@@ -69,9 +62,9 @@ export class LayeredView {
   reset(home: DataFile | undefined, bytes: number): void {
     this.view.lay(0, this.view.length, undefined, 0);
     this.view.forgetOverlays();
+    this.#copies.clear();
     this.#layers = [{ start: 0, length: this.view.length, file: undefined, offset: 0 }];
     this.#spilled = [];
-    this.#copies = [];
     this.#plain = true;
     this.homeBytes = 0;
     this.growHome(home, bytes);
@@ -96,7 +89,7 @@ export class LayeredView {
     if (end <= start) return;
     this.view.lay(start, end - start, file, offset);
     if (file === undefined || file !== this.#home || offset !== start) this.#plain = false;
-    if (this.#copies.length > 0) this.#uncopy(start, end);
+    for (const at of this.#copies.keys()) if (at >= start && at < end) this.#copies.delete(at);
     this.#layers.push({ start, length: end - start, file, offset });
   }
 
@@ -106,59 +99,60 @@ export class LayeredView {
    */
   layRuns(runs: Float64Array, count: number, file: DataFile): void {
     this.#plain = false;
-    if (!PrivateView.fits(count)) {
-      for (let i = 0; i < count; i++) {
-        const [start = 0, length = 0, offset = 0] = [runs[3 * i], runs[3 * i + 1], runs[3 * i + 2]];
-        file.readInto(offset, this.view.bytes(start, length));
-        this.#copies.push({ start, length, file, offset });
-      }
-      return;
+    if (count > 1 && !PrivateView.fits(count)) this.#copyRuns(runs, count, file);
+    else {
+      this.view.layRuns(runs, count, file);
+      if (this.#copies.size > 0) this.#uncopy(runs, count);
     }
-    this.view.layRuns(runs, count, file);
-    if (this.#copies.length > 0)
-      for (let i = 0; i < count; i++) this.#uncopy(runs[3 * i] ?? 0, (runs[3 * i] ?? 0) + (runs[3 * i + 1] ?? 0));
     for (let i = 0; i < count; i++) {
       const [start = 0, length = 0, offset = 0] = [runs[3 * i], runs[3 * i + 1], runs[3 * i + 2]];
       this.#layers.push({ start, length, file, offset });
     }
   }
 
-  /** Something else lies in [from, to): what was copied there is of no meaning. */
-  #uncopy(from: number, to: number): void {
-    this.#copies = this.#copies.flatMap((copy) => without(copy, from, to));
+  #copyRuns(runs: Float64Array, count: number, file: DataFile): void {
+    const size = pageSize();
+    for (let i = 0; i < count; i++) {
+      const [start = 0, length = 0, offset = 0] = [runs[3 * i], runs[3 * i + 1], runs[3 * i + 2]];
+      file.readInto(offset, this.view.bytes(start, length));
+      for (let at = 0; at < length; at += size) this.#copies.set(start + at, { file, offset: offset + at });
+    }
   }
 
-  /** Runs less the pages that are copies still. */
-  #lessCopies(runs: Runs): Runs {
-    let rest: [number, number][] = [];
-    for (let i = 0; i < runs.count; i++)
-      rest.push([runs.data[2 * i] ?? 0, (runs.data[2 * i] ?? 0) + (runs.data[2 * i + 1] ?? 0)]);
-    /* The last of two copies of a page is the one that counts. */
-    const seen: [number, number][] = [];
-    for (const copy of [...this.#copies].reverse()) {
-      let parts = [copy];
-      for (const [from, to] of seen) parts = parts.flatMap((part) => without(part, from, to));
-      seen.push([copy.start, copy.start + copy.length]);
-      for (const { start, length, file, offset } of parts) {
-        if (file === undefined) continue;
-        const same = this.view.same(Float64Array.of(start, length), 1, file, offset);
-        for (let i = 0; i < same.count; i++) {
-          const from = same.data[2 * i] ?? 0;
-          rest = rest.flatMap(([a, b]) => outside(a, b, from, from + (same.data[2 * i + 1] ?? 0)));
-        }
+  /** Files are laid over what was copied. */
+  #uncopy(runs: Float64Array, count: number): void {
+    const size = pageSize();
+    for (let i = 0; i < count; i++) {
+      const [start = 0, length = 0] = [runs[3 * i], runs[3 * i + 1]];
+      for (let at = start; at < start + length; at += size) this.#copies.delete(at);
+    }
+  }
+
+  /** Private changes of the runs are gone: what is laid there is seen again. */
+  restore(runs: Float64Array, count: number): void {
+    this.view.restore(runs, count);
+    if (this.#copies.size === 0) return;
+    const size = pageSize();
+    for (let i = 0; i < count; i++) {
+      const [start = 0, length = 0] = [runs[2 * i], runs[2 * i + 1]];
+      for (let at = start; at < start + length; at += size) {
+        const copy = this.#copies.get(at);
+        if (copy !== undefined) copy.file.readInto(copy.offset, this.view.bytes(at, size));
       }
     }
-    return merge(rest.flatMap(([a, b]) => [a, b - a]));
+  }
+
+  /** The array grows from `bytes`: what old views wrote behind its end was never its own. */
+  clear(bytes: number, before: number, after: number): void {
+    const tail = Math.min(before, this.exposed) - bytes;
+    if (tail > 0 && this.view.bytes(bytes, tail).some((byte) => byte !== 0)) this.view.bytes(bytes, tail).fill(0);
+    const end = Math.min(after, this.exposed);
+    if (end > before) this.restore(Float64Array.of(before, end - before), 1);
   }
 
   /** Whether nothing is laid here but the home file, each page at its place, and zeros behind it. */
   get plain(): boolean {
     return this.#plain;
-  }
-
-  /** Whether private memory holds what should be laid here. */
-  get copied(): boolean {
-    return this.#copies.length > 0;
   }
 
   /** How many parts of files and zeros are laid here. */
@@ -168,15 +162,11 @@ export class LayeredView {
 
   /** Pages written since they were laid, within `bytes`. */
   #written(bytes: number, way: DirtyWay): Runs {
-    if (way === "compare") return this.#differing(bytes);
-    const runs = this.view.dirty(0, bytes, way);
-    return this.#copies.length === 0 ? runs : this.#lessCopies(runs);
-  }
-
-  #differing(bytes: number): Runs {
+    if (way === "scan") return this.#withoutCopies(this.view.dirty(0, bytes, way));
+    if (way === "pagemap") return this.#withoutCopies(this.#withoutZeroPages(this.view.dirty(0, bytes, way)));
     const pairs: number[] = [];
     const covered: [number, number][] = [];
-    for (const { start, length, file, offset } of [...this.#layers, ...this.#copies].reverse()) {
+    for (const { start, length, file, offset } of [...this.#layers].reverse()) {
       let parts: [number, number][] = [[start, Math.min(start + length, bytes)]];
       for (const [from, to] of covered) parts = parts.flatMap(([a, b]) => outside(a, b, from, to));
       for (const [a, b] of parts)
@@ -186,6 +176,37 @@ export class LayeredView {
         }
     }
     return merge(pairs);
+  }
+
+  /** To pagemap a page of zeros that was only read looks like a written one: where zeros are laid, zeros are no change. */
+  #withoutZeroPages({ data, count }: Runs): Runs {
+    const size = pageSize();
+    const pairs: number[] = [];
+    for (let i = 0; i < count; i++) {
+      const [start = 0, length = 0] = [data[2 * i], data[2 * i + 1]];
+      for (let at = start; at < start + length; at += size)
+        if (!this.#laysZeros(at) || this.view.bytes(at, size).some((byte) => byte !== 0)) pairs.push(at, size);
+    }
+    return merge(pairs);
+  }
+
+  #withoutCopies(runs: Runs): Runs {
+    if (this.#copies.size === 0) return runs;
+    const size = pageSize();
+    const pairs: number[] = [];
+    for (let i = 0; i < runs.count; i++) {
+      const [start = 0, length = 0] = [runs.data[2 * i], runs.data[2 * i + 1]];
+      for (let at = start; at < start + length; at += size) {
+        const copy = this.#copies.get(at);
+        if (copy === undefined) pairs.push(at, size);
+        else this.view.differing(at, size, copy.file, copy.offset, pairs);
+      }
+    }
+    return merge(pairs);
+  }
+
+  #laysZeros(at: number): boolean {
+    return this.#layers.findLast(({ start, length }) => at >= start && at < start + length)?.file === undefined;
   }
 
   /** Pages that the transaction has changed, within `bytes`. */
@@ -228,12 +249,11 @@ export class LayeredView {
     }
   }
 
-  /** The array has become shorter: what was spilled behind its end is of no meaning any more. */
+  /** What was spilled from `end` on is cut off: the array ends there. */
   cutSpilled(end: number): void {
-    this.#spilled = this.#spilled.flatMap((layer) => {
-      if (layer.start + layer.length <= end) return [layer];
-      return layer.start < end ? [{ ...layer, length: end - layer.start }] : [];
-    });
+    this.#spilled = this.#spilled
+      .filter(({ start }) => start < end)
+      .map((layer) => ({ ...layer, length: Math.min(layer.length, end - layer.start) }));
   }
 
   /** The transaction is over: what it spilled is of no meaning any more. */

@@ -20,15 +20,8 @@ export interface PageLogOptions {
   dirtyWay?: DirtyWay;
 }
 
-/** Parts of a protocol that a test leaves out, to see that its explorer notices. */
-export interface Mutations {
-  noLogSync?: boolean;
-  noHomeSync?: boolean;
-  noDirectSync?: boolean;
-  noPageSums?: boolean;
-  noTruncate?: boolean;
-  ignoreSnapshots?: boolean;
-}
+/** Layers of a view beyond which it is set up anew. */
+export const MOST_LAYERS = 8192;
 
-/** @internal Set by tests only. */
-export const mutations: Mutations = {};
+/** Layers that are worth it to set a view up anew when the process has hardly any mappings left. */
+export const FEW_LAYERS = 256;

@@ -6,28 +6,29 @@ import {
   PoisonedError,
   SnapshotTooOldError,
   SystemError,
-  UnsupportedFileError,
 } from "../errors.ts";
 import { type DirtyWay, PrivateView } from "../memory/private-view.ts";
-import { StoreFile } from "../memory/store-file.ts";
+import { makeFolder, StoreFile } from "../memory/store-file.ts";
 import { Applier } from "./applier.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { Committer } from "./committer.ts";
 import { checkConflicts } from "./conflicts.ts";
 import type { ArrayEngine, Change, Durability } from "./engine.ts";
-import { type FreshPages, Growth } from "./growth.ts";
+import { FreshArrays, type FreshPages } from "./fresh-arrays.ts";
 import { History } from "./history.ts";
 import { Homes } from "./homes.ts";
 import type { LayeredView } from "./layered-view.ts";
 import { Log } from "./log.ts";
+import { mutations } from "./mutations.ts";
 import type { PageLogOptions } from "./page-log-options.ts";
 import { isMade, makeStore, recover } from "./recovery.ts";
 import { Settler } from "./settler.ts";
 import { SharedState } from "./shared-state.ts";
+import { removeSpills } from "./spill-file.ts";
 import { verifyStore } from "./verify.ts";
 import { Views } from "./views.ts";
 
-export { type Mutations, mutations, type PageLogOptions } from "./page-log-options.ts";
+export type { PageLogOptions } from "./page-log-options.ts";
 
 const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -44,7 +45,7 @@ export class PageLog implements ArrayEngine {
   readonly #views: Views;
   readonly #applier: Applier;
   readonly #settler: Settler;
-  readonly #growth: Growth;
+  readonly #fresh: FreshArrays;
   readonly #committer: Committer;
   /** A transaction is running. */
   #active = false;
@@ -67,7 +68,7 @@ export class PageLog implements ArrayEngine {
     this.#homes = homes;
     this.#views = views;
     this.#applier = applier;
-    this.#growth = new Growth(history, homes, shared);
+    this.#fresh = new FreshArrays(homes, shared, this.pageSize);
     this.#settler = new Settler(history, applier, shared);
     const settler = this.#settler;
     this.#committer = new Committer(folder, options, { history, homes, views, applier, shared, settler });
@@ -82,7 +83,6 @@ export class PageLog implements ArrayEngine {
    * @throws {CorruptError | StoreFormatError} when it is damaged, or was written by a later version.
    */
   static open(folder: string, options: PageLogOptions = {}): PageLog {
-    const { existsSync, mkdirSync } = builtin("fs");
     const { join } = builtin("path");
     const full: Required<PageLogOptions> = {
       create: true,
@@ -96,17 +96,16 @@ export class PageLog implements ArrayEngine {
       ...options,
     };
     const path = join(folder, "head");
-    if (!full.create && !existsSync(path)) throw new NotFoundError(path);
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    if (!full.create && !builtin("fs").existsSync(path)) throw new NotFoundError(path);
+    makeFolder(folder);
     const shared = SharedState.open(folder, full.lockTimeout);
     let head: StoreFile | undefined;
     let engine: PageLog | undefined;
     try {
       if (shared.alone && !isMade(path)) makeStore(path, folder);
       head = StoreFile.open(path, true);
-      if (head.file.status().fileSystem === "network")
-        throw new UnsupportedFileError(folder, "on a network file system", "locks there are not to be relied on");
       engine = new PageLog(folder, full, shared, head);
+      if (shared.alone) removeSpills(folder);
       if (shared.alone) recover(engine.#history, engine.#homes, shared, engine.#applier);
       shared.settle();
       engine.begin();
@@ -123,19 +122,15 @@ export class PageLog implements ArrayEngine {
   }
 
   get catalogue(): Catalogue {
-    return this.#history.catalogue;
+    return this.#history.shown.catalogue;
   }
 
   get snapshot(): number {
-    return this.#history.cursor.txid;
+    return this.#history.shown.txid;
   }
 
   newest(): number {
     return this.#shared.head;
-  }
-
-  get current(): boolean {
-    return this.#shared.head === this.snapshot && this.#history.unseen.length === 0;
   }
 
   /** Newest transaction that the home files hold. */
@@ -157,17 +152,23 @@ export class PageLog implements ArrayEngine {
     if (poison !== undefined) throw new PoisonedError(this.folder, poison);
   }
 
-  begin(): void {
+  begin(mayShow: () => void = () => {}): void {
     this.settle();
-    this.#active = true;
     const history = this.#history;
     const { head, applied } = this.#shared.acquire();
-    if (head !== history.cursor.txid || history.unseen.length > 0) {
-      history.read(head);
-      history.fold(applied);
-      this.#views.show(applied);
+    try {
+      if (head !== history.cursor.txid || history.unseen.length > 0) {
+        mayShow();
+        history.read(head);
+        history.fold(applied);
+        this.#views.show(applied);
+      }
+      this.#views.tidy(this.dirtyWay);
+    } catch (error) {
+      this.end();
+      throw error;
     }
-    this.#views.tidy(this.dirtyWay);
+    this.#active = true;
   }
 
   /** What a commit left for later: its views show it out of files. Between transactions only. */
@@ -189,7 +190,8 @@ export class PageLog implements ArrayEngine {
   #tend(idle: boolean): void {
     if (this.#closed || this.#committer.poison !== undefined) return;
     /* What others have committed is not read here: views stay as they are. */
-    const mine = !this.#active && this.#shared.head === this.snapshot;
+    const { superblock } = this.#history;
+    const mine = !this.#active && this.#shared.head === this.snapshot && this.#shared.sequence === superblock.sequence;
     if (!mine || !this.#shared.tryCommitLock()) {
       this.#tendLater();
       return;
@@ -215,7 +217,7 @@ export class PageLog implements ArrayEngine {
 
   end(committed = false): void {
     this.#active = false;
-    this.#growth.release(committed);
+    this.#fresh.release(committed);
     this.#shared.release();
   }
 
@@ -233,13 +235,17 @@ export class PageLog implements ArrayEngine {
     return Promise.resolve(this.view(array, reserve));
   }
 
+  reserve(first: number): number {
+    return this.#fresh.reserve(first);
+  }
+
   firstFresh(array: number): number | undefined {
-    return this.#growth.firstFree(array);
+    return this.#fresh.firstFree(array);
   }
 
   writeFresh(array: number, first: number, pages: number, block: (at: number) => Uint8Array): void {
     try {
-      const home = this.#growth.write(array, first, pages, block);
+      const home = this.#fresh.write(array, first, pages, block);
       this.#views.find(array)?.layFresh(first * this.pageSize, pages * this.pageSize, home);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
@@ -249,19 +255,19 @@ export class PageLog implements ArrayEngine {
   }
 
   fresh(array: number): readonly FreshPages[] {
-    return this.#growth.ranges(array);
+    return this.#fresh.ranges(array);
   }
 
   showFresh(array: number): void {
-    for (const { first, end } of this.#growth.ranges(array))
+    for (const { first, end } of this.#fresh.ranges(array))
       this.#views
         .find(array)
         ?.layFresh(first * this.pageSize, (end - first) * this.pageSize, this.#homes.get(array).file);
   }
 
   cutFresh(array: number, keep: readonly FreshPages[], end: number): void {
-    if (this.#growth.ranges(array).length === 0) return;
-    this.#growth.cut(array, ({ first }) => Math.min(end, keep.find((kept) => kept.first === first)?.end ?? 0));
+    if (this.#fresh.ranges(array).length === 0) return;
+    this.#fresh.cut(array, ({ first }) => Math.min(end, keep.find((kept) => kept.first === first)?.end ?? 0));
   }
 
   reset(array: number): void {
@@ -291,45 +297,31 @@ export class PageLog implements ArrayEngine {
     const history = this.#history;
     const { log } = history;
     history.read(this.#shared.head);
+    if (this.#shared.sequence !== history.superblock.sequence) history.followSuperblock();
     for (;;) {
       const orphan = log.next(history.cursor);
       if (orphan === undefined || log.firstBad(orphan) >= 0) return;
-      history.take(orphan);
+      history.takeUnseen(orphan);
       this.#applier.syncLog(history.cursor);
-      if (history.unseen !== "reset") history.unseen.push(orphan);
       this.#shared.head = orphan.txid;
     }
   }
 
-  async commit(change: Change, durability: Durability): Promise<number> {
-    const end = performance.now() + this.#options.lockTimeout;
-    for (;;) {
-      const txid = await this.#locked(() => this.#tryCommit(change, durability));
-      if (txid !== undefined) {
-        this.#later ??= setImmediate(() => {
-          this.#later = undefined;
-          this.#tend(false);
-        });
-        return txid;
-      }
-      if (performance.now() > end) throw new LockedError(builtin("path").join(this.folder, "lock"));
-      await pause(2);
-    }
-  }
-
-  /** Undefined when another transaction is writing behind the high water of the same array. */
-  #tryCommit(change: Change, durability: Durability): number | undefined {
-    const history = this.#history;
-    this.checkSnapshot();
-    this.#catchUp();
-    if (history.unseen === "reset") throw new SnapshotTooOldError(this.folder);
-    checkConflicts(change, history.unseen, this.pageSize, history.nameOf);
-    for (const { array, runs, count } of change.pages) {
-      const last = count === 0 ? 0 : (runs[2 * count - 2] ?? 0) + (runs[2 * count - 1] ?? 0);
-      if (last > (history.info(array)?.highWater ?? 0) * this.pageSize && !this.#growth.claim(array, false))
-        return undefined;
-    }
-    return this.#committer.write(change, durability);
+  commit(change: Change, durability: Durability): Promise<number> {
+    return this.#locked(() => {
+      const history = this.#history;
+      this.checkSnapshot();
+      this.#catchUp();
+      if (history.unseen === "reset") throw new SnapshotTooOldError(this.folder);
+      if (!mutations.noConflicts)
+        checkConflicts(change, history.unseen, this.pageSize, history.nameOf, history.shown.catalogue.arrays);
+      const txid = this.#committer.write(change, durability);
+      this.#later ??= setImmediate(() => {
+        this.#later = undefined;
+        this.#tend(false);
+      });
+      return txid;
+    });
   }
 
   /** Applies what no snapshot keeps, makes it durable and shortens the log. */
@@ -367,7 +359,7 @@ export class PageLog implements ArrayEngine {
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#growth.release(true);
+    this.#fresh.release(true);
     clearImmediate(this.#later);
     clearTimeout(this.#idle);
     this.#views.close();

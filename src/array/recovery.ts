@@ -8,7 +8,7 @@ import { SUPERBLOCK_BYTES } from "./format.ts";
 import type { History } from "./history.ts";
 import type { Homes } from "./homes.ts";
 import { after } from "./log.ts";
-import { mutations } from "./page-log-options.ts";
+import { mutations } from "./mutations.ts";
 import type { SharedState } from "./shared-state.ts";
 import { writeSuperblock } from "./superblocks.ts";
 
@@ -49,13 +49,16 @@ export function recover(history: History, homes: Homes, shared: SharedState, app
   for (let segment = superblock.segment; segment <= cursor.segment; segment++) log.syncSegment(segment);
   shared.durable = cursor.txid;
   shared.applied = superblock.applied;
+  shared.sequence = superblock.sequence;
   for (const { id, name, highWater } of history.catalogue.arrays) {
     if (highWater === 0 && !homes.exists(id)) continue;
     const home = homes.get(id);
     const bytes = highWater * log.pageSize;
     const isLogged = records.some(({ runs }) => runs.some(({ array }) => array === id));
-    if (home.size() > bytes && !mutations.noTruncate) home.truncate(bytes);
-    else if (home.size() < bytes) {
+    if (home.size() > bytes && !mutations.noTruncate) {
+      home.truncate(bytes);
+      home.sync();
+    } else if (home.size() < bytes) {
       if (!isLogged) throw new CorruptError(home.path, home.size(), `array "${name}" lost its end`);
       home.truncate(bytes);
     }
@@ -63,4 +66,7 @@ export function recover(history: History, homes: Homes, shared: SharedState, app
   const hadRecords = records.length > 0;
   applier.apply(Math.min(shared.head, ...Object.values(history.catalogue.snapshots)));
   if (hadRecords) applier.persist(history.records.length === 0 ? superblock.epoch + 1 : superblock.epoch);
+  /* Nobody else is here who could be making arrays. */
+  const known = new Set([...history.base.arrays, ...history.catalogue.arrays].map(({ id }) => id));
+  homes.removeUnknown(known, Number.POSITIVE_INFINITY, () => false);
 }

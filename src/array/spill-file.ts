@@ -3,6 +3,13 @@ import type { DataFile } from "../memory/data-file.ts";
 import type { PrivateView, Runs } from "../memory/private-view.ts";
 import { StoreFile } from "../memory/store-file.ts";
 
+/** Removes what processes left that died between making a file and taking its name away. */
+export function removeSpills(folder: string): void {
+  const { readdirSync, rmSync } = builtin("fs");
+  for (const name of readdirSync(folder))
+    if (/^spill-\d+-/.test(name)) rmSync(builtin("path").join(folder, name), { force: true });
+}
+
 /** Where a transaction puts changed pages that memory is too small for: a file without a name, gone with its last user. */
 export class SpillFile {
   readonly #folder: string;

@@ -10,6 +10,7 @@ interface StoreHost {
   info(id: number, name: string): ArrayInfo;
   memory(id: number): LayeredView;
   resize(id: number, name: string, shape: readonly number[]): void;
+  checkWhole(id: number): void;
   wrote(bytes: number): void;
   bulk(id: number, offset: number, length: number, block: (at: number) => Uint8Array): { from: number; to: number };
 }
@@ -36,7 +37,10 @@ export class StoreBacking implements Backing {
 
   piece(offset: number, length: number): Piece {
     this.#store.info(this.id, this.name);
-    return this.#store.memory(this.id).view.piece(offset, length);
+    this.#store.checkWhole(this.id);
+    const memory = this.#store.memory(this.id);
+    memory.exposed = Math.max(memory.exposed, offset + length);
+    return memory.view.piece(offset, length);
   }
 
   resize(shape: readonly number[]): void {

@@ -1,3 +1,4 @@
+import { builtin } from "../builtins.ts";
 import {
   ClosedError,
   ConflictError,
@@ -6,14 +7,15 @@ import {
   NameInUseError,
   NotFoundError,
   TransactionError,
+  TruncatedError,
 } from "../errors.ts";
 import type { Runs } from "../memory/private-view.ts";
 import { BigArray } from "./big-array.ts";
 import type { ArrayInfo } from "./catalogue.ts";
-import { Changes } from "./changes.ts";
+import { Changes, type SavedChanges } from "./changes.ts";
 import { type DType, itemSize } from "./dtype.ts";
 import type { ChangedPages, Durability } from "./engine.ts";
-import type { FreshPages } from "./growth.ts";
+import type { FreshPages } from "./fresh-arrays.ts";
 import type { LayeredView } from "./layered-view.ts";
 import type { PageLog } from "./page-log.ts";
 import { checkShape, MOST_BYTES, sizeOf } from "./slicing.ts";
@@ -22,8 +24,7 @@ import { StoreBacking } from "./store-backing.ts";
 import type { ArrayOptions, StoreOptions } from "./store-options.ts";
 import { type Savepoint, Transaction } from "./transaction.ts";
 
-interface SavedState {
-  readonly changes: Changes;
+interface SavedState extends SavedChanges {
   readonly spilled: ReadonlyMap<number, readonly unknown[]>;
   readonly fresh: ReadonlyMap<number, readonly FreshPages[]>;
 }
@@ -86,17 +87,18 @@ export class ArrayStore implements Disposable {
   begin(): Transaction {
     this.#live();
     if (this.#transaction !== undefined) throw new TransactionError("a transaction is running already");
-    this.#engine.settle();
-    if (!this.#engine.current) {
-      for (const id of this.#arrays.keys())
-        if (!this.#changes.created.has(id) && this.#runs(id).count > 0)
-          throw new TransactionError(
-            `array "${this.#engineInfo(id)?.name}" was written to outside a transaction, on a state that is no longer the newest; call discard()`,
-          );
-    }
-    this.#engine.begin();
+    this.#engine.begin(() => this.#refuseStrays());
+    for (const id of [...this.#arrays.keys()]) if (this.#engineInfo(id) === undefined) this.#forget(id);
     this.#transaction = new Transaction(this, this.#engine.snapshot);
     return this.#transaction;
+  }
+
+  #refuseStrays(): void {
+    for (const id of this.#arrays.keys())
+      if (!this.#changes.created.has(id) && this.#runs(id).count > 0)
+        throw new TransactionError(
+          `array "${this.#engineInfo(id)?.name}" was written to outside a transaction, on a state that is no longer the newest; call discard()`,
+        );
   }
 
   /** Takes back what was written to views outside a transaction. */
@@ -175,7 +177,9 @@ export class ArrayStore implements Disposable {
     if (order !== "C" && order !== "F") throw new InvalidArgumentError(`order is "C" or "F", not ${String(order)}`);
     checkShape(shape, itemSize(dtype));
     if (this.#all().some((info) => info.name === name)) throw new NameInUseError(name);
-    const id = Math.max(this.#engine.catalogue.nextId, ...[...this.#changes.infos.keys()].map((each) => each + 1));
+    const id = this.#engine.reserve(
+      Math.max(this.#engine.catalogue.nextId, ...[...this.#changes.infos.keys()].map((each) => each + 1)),
+    );
     const info: ArrayInfo = { id, name, dtype, shape, order, highWater: 0, ...(attributes ? { attributes } : {}) };
     this.#changes.infos.set(id, info);
     this.#changes.created.add(id);
@@ -284,13 +288,14 @@ export class ArrayStore implements Disposable {
       );
     const [before, after] = [this.#extent(info), this.#extent(next)];
     const bytes = this.#bytesOf(next);
+    if (bytes > this.#bytesOf(info)) memory.clear(this.#bytesOf(info), before, after);
     if (this.#bytesOf(info) > bytes) {
       const tail = Math.min(after, before) - bytes;
       if (tail > 0) memory.view.bytes(bytes, tail).fill(0);
       if (after < before) {
-        memory.cutSpilled(after);
         this.#engine.cutFresh(id, this.#engine.fresh(id), after / pageSize);
         memory.lay(after, before - after, undefined, 0);
+        memory.cutSpilled(after);
         this.#changes.addZeros(id, after / pageSize, before / pageSize);
       }
     }
@@ -304,7 +309,6 @@ export class ArrayStore implements Disposable {
     const { pageSize } = this.#engine;
     const none = { from: offset, to: offset };
     if (this.#transaction === undefined || length < (this.#options.directBytes ?? 2 ** 20)) return none;
-    if (offset + length <= (this.#engineInfo(id)?.highWater ?? 0) * pageSize) return none;
     const memory = this.memory(id);
     const first = this.#engine.firstFresh(id);
     if (first === undefined) return none;
@@ -316,6 +320,18 @@ export class ArrayStore implements Disposable {
       return at + bytes.length > to - from ? bytes.subarray(0, to - from - at) : bytes;
     });
     return { from, to };
+  }
+
+  /** What a view of this array showed was not what the store holds, and never will be again. */
+  #truncated(id: number): TruncatedError {
+    const path = this.#engine.homePath(id);
+    const size = builtin("fs").statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+    return new TruncatedError(path, this.memory(id).view.lostAt, size);
+  }
+
+  /** @internal @throws {TruncatedError} when pages of an array were lost because a file was truncated from outside. */
+  checkWhole(id: number): void {
+    if (this.memory(id).view.lost) throw this.#truncated(id);
   }
 
   /** @internal Bulk writes are spilled before they fill the memory. */
@@ -351,7 +367,7 @@ export class ArrayStore implements Disposable {
       if (this.#changes.dropped.has(id)) continue;
       if (this.#changes.infos.get(id) === undefined && this.#engineInfo(id) === undefined) continue;
       const view = this.memory(id);
-      if (view.view.lost) this.#engine.reset(id); // Throws when the file is too short.
+      if (view.view.lost) throw this.#truncated(id);
       const runs = this.#runs(id);
       this.#zeroTail(id, runs);
       const zeros = this.#changes.zeros.get(id) ?? [];
@@ -394,11 +410,11 @@ export class ArrayStore implements Disposable {
       }
       if (this.#engineInfo(id) === undefined) continue;
       const view = this.memory(id);
-      if (this.#changes.zeros.has(id) || view.spilled.length > 0 || view.copied || this.#engine.fresh(id).length > 0)
+      if (this.#changes.zeros.has(id) || view.spilled.length > 0 || this.#engine.fresh(id).length > 0)
         this.#engine.reset(id);
       else {
         const runs = view.changed(view.view.length, this.#engine.dirtyWay);
-        view.view.restore(runs.data, runs.count);
+        view.restore(runs.data, runs.count);
       }
     }
     this.#ended(false);
@@ -424,7 +440,7 @@ export class ArrayStore implements Disposable {
     const spilled = new Map<number, readonly unknown[]>();
     for (const id of this.#arrays.keys()) if (!this.#changes.dropped.has(id)) spilled.set(id, this.memory(id).spilled);
     const fresh = new Map([...this.#arrays.keys()].map((id) => [id, [...this.#engine.fresh(id)]]));
-    this.#saved.set(savepoint, { changes: this.#changes.copy(), spilled, fresh });
+    this.#saved.set(savepoint, { ...this.#changes.saved(), spilled, fresh });
     return savepoint;
   }
 
@@ -432,11 +448,12 @@ export class ArrayStore implements Disposable {
   restore(savepoint: Savepoint): void {
     const state = this.#saved.get(savepoint);
     if (state === undefined) throw new TransactionError("the savepoint is unknown");
-    const { created } = this.#changes;
-    this.#changes.restore(state.changes);
+    this.#changes.restore(state);
     for (const id of [...this.#arrays.keys()]) {
-      if (created.has(id) && !this.#changes.created.has(id)) {
+      if (this.#changes.created.has(id) && !state.infos.has(id)) {
+        this.#changes.created.delete(id);
         this.#forget(id);
+        this.#engine.cutFresh(id, [], 0);
         continue;
       }
       if (this.#changes.dropped.has(id)) continue;
