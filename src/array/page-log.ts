@@ -333,9 +333,15 @@ export class PageLog implements ArrayEngine {
     });
   }
 
-  /** Verifies every checksum of superblocks and log; what is wrong. */
+  /** Verifies every checksum of superblocks, log and home files; what is wrong. */
   verify(): CorruptError[] {
-    return verifyStore(this.#head, this.#history, this.#homes, this.#shared);
+    const locked = (work: () => void): void =>
+      this.#shared.withCommitLock(() => {
+        this.#catchUp();
+        this.#applier.apply(this.#applier.limit(this.#active ? this.snapshot : Number.POSITIVE_INFINITY));
+        work();
+      });
+    return verifyStore(this.#head, this.#history, this.#homes, this.#shared, locked);
   }
 
   /** Closes; checkpoints first if nobody is committing and nothing failed. */
