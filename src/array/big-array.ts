@@ -289,7 +289,10 @@ export class BigArray<D extends DType = DType> {
     return Number(this.sum()) / this.size;
   }
 
-  /** Gives it another shape, O(1): elements keep their places in memory, new ones are zeros. Views stay valid. */
+  /**
+   * Gives it another shape, O(1): elements keep their places in memory, new ones are zeros. Views stay valid, unless the
+   * array outgrows the address space that was kept free for it (`reserve`): then it moves, and they have length 0.
+   */
   resize(...shape: number[]): void {
     checkShape(shape, this.itemSize);
     if (shape.length !== this.rank)
@@ -313,9 +316,12 @@ export class BigArray<D extends DType = DType> {
     if (flat.length > 0 && typeof flat[0] !== wanted)
       throw new InvalidArgumentError(`an array of ${this.dtype} takes ${wanted}s, not a ${typeof flat[0]}`);
     const before = this.size;
+    const count = flat.length;
     this.resize(...shape.map((length, i) => (i === axis ? length + rows : length)));
     try {
-      this.#put(before, flat.length, flat);
+      if (flat.length !== count)
+        throw new InvalidArgumentError("the values were a view of this array, which had to move");
+      this.#put(before, count, flat);
     } catch (error) {
       this.resize(...shape);
       throw error;

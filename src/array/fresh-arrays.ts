@@ -1,3 +1,4 @@
+import { InvalidArgumentError } from "../errors.ts";
 import { crc32c } from "../memory/crc32c.ts";
 import type { DataFile } from "../memory/data-file.ts";
 import type { Homes } from "./homes.ts";
@@ -63,6 +64,7 @@ export class FreshArrays {
     try {
       for (let at = 0; at < length; ) {
         const bytes = block(at).subarray(0, PIECE);
+        if (bytes.length === 0) throw new InvalidArgumentError("the values were a view that is no more");
         home.write(start + at, bytes);
         for (let i = 0; i < bytes.length; i += size) sums[(at + i) / size] = crc32c(bytes.subarray(i, i + size));
         at += bytes.length;

@@ -97,7 +97,9 @@ export class LayeredView {
    * Triples (start, length, offset in the file). Where the process has no mappings left the bytes are copied into
    * private memory, and do not count as changed as long as they are the same.
    */
-  layRuns(runs: Float64Array, count: number, file: DataFile): void {
+  layRuns(all: Float64Array, allCount: number, file: DataFile): void {
+    const [runs, count] = this.#within(all, allCount);
+    if (count === 0) return;
     this.#plain = false;
     if (count > 1 && !PrivateView.fits(count)) this.#copyRuns(runs, count, file);
     else {
@@ -108,6 +110,25 @@ export class LayeredView {
       const [start = 0, length = 0, offset = 0] = [runs[3 * i], runs[3 * i + 1], runs[3 * i + 2]];
       this.#layers.push({ start, length, file, offset });
     }
+  }
+
+  /** Triples that lie within the view: another connection may have made the array longer than it. */
+  #within(runs: Float64Array, count: number): [Float64Array, number] {
+    const { length: most } = this.view;
+    let fits = true;
+    for (let i = 0; i < count && fits; i++) fits = (runs[3 * i] ?? 0) + (runs[3 * i + 1] ?? 0) <= most;
+    if (fits) return [runs, count];
+    const kept: number[] = [];
+    for (let i = 0; i < count; i++) {
+      const [start = 0, length = 0, offset = 0] = [runs[3 * i], runs[3 * i + 1], runs[3 * i + 2]];
+      if (start < most) kept.push(start, Math.min(length, most - start), offset);
+    }
+    return [Float64Array.from(kept), kept.length / 3];
+  }
+
+  /** Whether there are changed pages that were not spilled. */
+  unspilled(bytes: number, way: DirtyWay): boolean {
+    return this.#written(bytes, way).count > 0;
   }
 
   #copyRuns(runs: Float64Array, count: number, file: DataFile): void {

@@ -266,12 +266,17 @@ export class ArrayStore implements Disposable {
     const { pageSize } = this.#engine;
     const known = Math.max(this.#extent(info), (this.#engineInfo(id)?.highWater ?? 0) * pageSize, pageSize);
     const wanted = this.#options.reserve ?? Math.max(2 ** 36, known * 2);
+    let view: LayeredView;
     try {
-      return this.#engine.view(id, Math.min(MOST_BYTES, Math.max(known, Math.ceil(wanted / pageSize) * pageSize)));
+      view = this.#engine.view(id, Math.min(MOST_BYTES, Math.max(known, Math.ceil(wanted / pageSize) * pageSize)));
     } catch (error) {
       if (!(error instanceof LimitError) || error.limit !== "memory") throw error;
-      return this.#engine.view(id, known);
+      view = this.#engine.view(id, known);
     }
+    if (view.view.length >= this.#extent(info)) return view;
+    /* Another connection has made it longer than what was kept free here. */
+    this.#enlarge(id, info);
+    return this.#engine.view(id, known);
   }
 
   /** @internal */
@@ -279,13 +284,9 @@ export class ArrayStore implements Disposable {
     this.#required();
     const info = this.info(id, name);
     const { pageSize } = this.#engine;
-    const memory = this.memory(id);
     const next = { ...info, shape: [...shape] };
-    if (this.#extent(next) > memory.view.length)
-      throw new LimitError(
-        "memory",
-        `"${name}" has address space for ${memory.view.length} bytes; open the store again`,
-      );
+    if (this.#extent(next) > this.memory(id).view.length) this.#enlarge(id, next);
+    const memory = this.memory(id);
     const [before, after] = [this.#extent(info), this.#extent(next)];
     const bytes = this.#bytesOf(next);
     if (bytes > this.#bytesOf(info)) memory.clear(this.#bytesOf(info), before, after);
@@ -300,6 +301,40 @@ export class ArrayStore implements Disposable {
       }
     }
     this.#changes.infos.set(id, next);
+  }
+
+  /**
+   * The array outgrows the address space that was kept free for it, and moves: views that were handed out have length 0
+   * from then on. What the transaction has changed comes along by way of the disk.
+   */
+  #enlarge(id: number, next: ArrayInfo): void {
+    const old = this.#engine.view(id, 0);
+    const { length } = old.view;
+    this.#spillView(old, length);
+    if (old.unspilled(length, this.#engine.dirtyWay))
+      throw new LimitError("maps", `"${next.name}" outgrows its address space, and too many pages of it are changed`);
+    const { spilled } = old;
+    this.#engine.forget(id);
+    const needed = this.#extent(next);
+    let error: unknown;
+    for (const wanted of [Math.min(MOST_BYTES, 2 * needed), needed, length])
+      try {
+        this.#bringBack(id, this.#engine.view(id, wanted), spilled);
+        if (wanted >= needed) return;
+        throw error;
+      } catch (reason) {
+        if (!(reason instanceof LimitError) || reason === error) throw reason;
+        error = reason;
+      }
+  }
+
+  /** After a reset: the transaction's zeros, what it has written home, and what it has spilled. */
+  #bringBack(id: number, view: LayeredView, spilled: readonly unknown[]): void {
+    const { pageSize } = this.#engine;
+    for (const [first, end] of this.#changes.zeros.get(id) ?? [])
+      view.lay(first * pageSize, (end - first) * pageSize, undefined, 0);
+    this.#engine.showFresh(id);
+    view.restoreSpilled(spilled);
   }
 
   /**
@@ -428,9 +463,13 @@ export class ArrayStore implements Disposable {
       const info = this.#changes.dropped.has(id) ? undefined : (this.#changes.infos.get(id) ?? this.#engineInfo(id));
       if (info === undefined) continue;
       const view = this.memory(id);
-      bytes += view.spill(this.#extent(info), this.#engine.dirtyWay, (runs) => this.#spills.write(view.view, runs));
+      bytes += this.#spillView(view, this.#extent(info));
     }
     return bytes;
+  }
+
+  #spillView(view: LayeredView, bytes: number): number {
+    return view.spill(bytes, this.#engine.dirtyWay, (runs) => this.#spills.write(view.view, runs));
   }
 
   /** @internal */
@@ -457,15 +496,10 @@ export class ArrayStore implements Disposable {
         continue;
       }
       if (this.#changes.dropped.has(id)) continue;
-      const { pageSize } = this.#engine;
       const view = this.memory(id);
-      const fresh = state.fresh.get(id) ?? [];
       this.#engine.reset(id);
-      this.#engine.cutFresh(id, fresh, Number.POSITIVE_INFINITY);
-      for (const [first, end] of this.#changes.zeros.get(id) ?? [])
-        view.lay(first * pageSize, (end - first) * pageSize, undefined, 0);
-      this.#engine.showFresh(id);
-      view.restoreSpilled(state.spilled.get(id) ?? []);
+      this.#engine.cutFresh(id, state.fresh.get(id) ?? [], Number.POSITIVE_INFINITY);
+      this.#bringBack(id, view, state.spilled.get(id) ?? []);
     }
   }
 

@@ -141,6 +141,46 @@ describe("bulk writes", () => {
   });
 });
 
+describe("an array that outgrows its address space", () => {
+  it("moves with all that was changed, and its old views have length 0", async () => {
+    const one = store(tempFolder(), { reserve: 2 ** 14 });
+    const two = store(one.folder, { reserve: 2 ** 14 });
+    const a = await one.transact(() => {
+      const made = one.create("a", { dtype: "f64", shape: 1000 });
+      made.set([[0, 1000]], numbers(1000, 0));
+      return made;
+    });
+    two.refresh();
+    assert.equal(two.array("a", "f64").get(999), 999);
+    const old = a.typed();
+    const first = one.begin();
+    old[5] = -5;
+    const savepoint = first.savepoint();
+    a.resize(100_000);
+    assert.deepEqual([old.length, a.get(5), a.get(6), a.get(99_999)], [0, -5, 6, 0]);
+    a.set([99_999], 9);
+    first.rollback(savepoint);
+    assert.deepEqual([a.size, a.get(5), a.get(999)], [1000, -5, 999]);
+    first.abort();
+    assert.deepEqual([a.size, a.get(5)], [1000, 5]);
+    await one.transact(() => {
+      a.typed()[7] = -7;
+      a.append(numbers(200_000, 1000));
+      a.typed()[100_000] = -1;
+    });
+    const expected = numbers(201_000, 0);
+    expected[7] = -7;
+    expected[100_000] = -1;
+    assert.deepEqual(a.typed(), expected);
+    two.refresh();
+    assert.deepEqual(two.array("a", "f64").typed(), expected);
+    await two.transact(() => two.array("a", "f64").set([200_999], 3));
+    one.refresh();
+    assert.equal(a.get(200_999), 3);
+    assert.deepEqual(one.engine.verify(), []);
+  });
+});
+
 describe("random transactions", () => {
   /* All at full count take a minute. */
   const rounds = process.env.OUTCORE_LONG ? 400 : 40;
