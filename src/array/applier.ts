@@ -1,3 +1,4 @@
+import { NotFoundError } from "../errors.ts";
 import type { StoreFile } from "../memory/store-file.ts";
 import type { Superblock } from "./format.ts";
 import type { History } from "./history.ts";
@@ -34,28 +35,45 @@ export class Applier {
   #applyRecord(record: LogRecord): void {
     const { log } = this.#history;
     const size = log.pageSize;
-    /* As in oc_apply_runs: no large folios. */
-    const step = Math.max(1, Math.floor(2 ** 16 / size));
+    const segment = log.segment(record.segment);
+    if (segment === undefined) throw new NotFoundError(log.path(record.segment));
+    let images: number[] = [];
+    let from = 0;
+    let of = -1;
+    const flush = (): void => {
+      if (images.length === 0) return;
+      const place = record.offset + record.headBytes + from * size;
+      this.#homes.get(of).copyRuns(segment, place, Float64Array.from(images), images.length / 2);
+      images = [];
+    };
     for (const { array, page, count, kind, body } of record.runs) {
-      if (kind === "direct") continue;
       /* Also of an array that was dropped since: a snapshot may show it. */
       const { highWater } = this.#history.info(array) ?? { highWater: 0 };
-      const home = this.#homes.get(array);
-      if (home.size() < highWater * size) home.truncate(highWater * size);
+      if (kind !== "zero") this.#homes.putSums(array, page, record.sums.subarray(body, body + count));
+      if (kind === "direct") continue;
+      if (array !== of) {
+        flush();
+        of = array;
+        const home = this.#homes.get(array);
+        if (home.size() < highWater * size) home.truncate(highWater * size);
+      }
       if (kind === "zero") {
-        home.punch(page * size, count * size);
+        flush();
+        this.#homes.get(array).punch(page * size, count * size);
+        this.#homes.sums(array).punch(page * 4, count * 4);
         continue;
       }
-      for (let at = 0; at < count; at += step) {
-        const pages = Math.min(step, count - at);
-        home.write((page + at) * size, log.images(record, body + at, pages));
-      }
+      /* Images of one array lie one after the other. */
+      if (images.length === 0) from = body;
+      images.push(page * size, count * size);
     }
+    flush();
   }
 
-  /** Brings the home files up to `limit`. All records up to the head are known. */
-  apply(limit: number): void {
+  /** Brings the home files up to `upTo`, as far as the log was read. */
+  apply(upTo: number): void {
     const { applied } = this.#shared;
+    const limit = Math.min(upTo, this.#history.cursor.txid);
     for (const record of this.#history.records)
       if (record.txid > applied && record.txid <= limit) this.#applyRecord(record);
     if (limit > applied) this.#shared.applied = limit;
@@ -88,8 +106,7 @@ export class Applier {
     const { baseEnd: end, base, superblock, log } = this.#history;
     const whole = this.#history.records.length === 0;
     if (end.txid === superblock.applied && epoch === superblock.epoch) return;
-    if (!mutations.noHomeSync)
-      for (const { id, highWater } of base.arrays) if (highWater > 0) this.#homes.get(id).sync();
+    if (!mutations.noHomeSync) for (const { id, highWater } of base.arrays) if (highWater > 0) this.#homes.sync(id);
     const next: Superblock = {
       pageSize: superblock.pageSize,
       sequence: superblock.sequence + 1,

@@ -1,15 +1,27 @@
 import { DiskFullError, LogFullError, PoisonedError, SystemError } from "../errors.ts";
+import type { StoreFile } from "../memory/store-file.ts";
 import type { Applier } from "./applier.ts";
 import type { Change, Durability } from "./engine.ts";
 import { encodeRecord, headLength } from "./format.ts";
 import type { History } from "./history.ts";
 import type { Homes } from "./homes.ts";
+import type { LayeredView } from "./layered-view.ts";
 import type { LogRecord } from "./log.ts";
 import { mutations } from "./mutations.ts";
-import { MOST_LAYERS, type PageLogOptions } from "./page-log-options.ts";
+import type { PageLogOptions } from "./page-log-options.ts";
 import { type Plan, pagesOf, planCommit } from "./plan.ts";
+import type { Settler } from "./settler.ts";
 import type { SharedState } from "./shared-state.ts";
 import type { Views } from "./views.ts";
+
+/** A commit of more pages is written to the home files after it, not in it. */
+const FEW_PAGES = 16;
+
+/** Whether the pages may stay in the memory of their view for a while: all else there is the home file. */
+function canWait({ change, images, direct, highWater, newHighWater }: Plan): boolean {
+  const { view, zeros } = change;
+  return images.length > 0 && direct.length === 0 && zeros.length === 0 && highWater === newHighWater && view.plain;
+}
 
 /** Writes transactions. Whoever calls holds the commit lock and has read the log up to the head. */
 export class Committer {
@@ -20,6 +32,7 @@ export class Committer {
   readonly #views: Views;
   readonly #applier: Applier;
   readonly #shared: SharedState;
+  readonly #settler: Settler;
   readonly #pageSize: number;
   /** The error after which the connection is of no use any more. */
   poison: unknown;
@@ -27,7 +40,7 @@ export class Committer {
   constructor(
     folder: string,
     options: Required<PageLogOptions>,
-    parts: { history: History; homes: Homes; views: Views; applier: Applier; shared: SharedState },
+    parts: { history: History; homes: Homes; views: Views; applier: Applier; shared: SharedState; settler: Settler },
   ) {
     this.#folder = folder;
     this.#options = options;
@@ -36,18 +49,28 @@ export class Committer {
     this.#views = parts.views;
     this.#applier = parts.applier;
     this.#shared = parts.shared;
+    this.#settler = parts.settler;
     this.#pageSize = parts.history.log.pageSize;
   }
 
-  #sums(plans: readonly Plan[], total: number): Uint32Array {
+  /** Checksums of all images, then of all direct pages, in the order of the runs. */
+  #sums(plans: readonly Plan[]): Uint32Array {
     const size = this.#pageSize;
-    const sums = new Uint32Array(total);
+    const parts: Uint32Array[] = [];
+    const add = ({ change }: Plan, runs: Float64Array): void => {
+      const pages = pagesOf(runs, size);
+      if (pages > 0) parts.push(change.view.view.checksums(runs, runs.length / 2, size, pages).subarray(0, pages));
+    };
+    for (const plan of plans) add(plan, plan.images);
+    for (const plan of plans) {
+      for (const { first, end, sums } of plan.change.fresh) parts.push(sums.subarray(0, end - first));
+      add(plan, plan.direct);
+    }
+    const sums = new Uint32Array(parts.reduce((count, part) => count + part.length, 0));
     let at = 0;
-    for (const { images, change } of plans) {
-      const pages = pagesOf(images, size);
-      if (pages > 0)
-        sums.set(change.view.view.checksums(images, images.length / 2, size, pages).subarray(0, pages), at);
-      at += pages;
+    for (const part of parts) {
+      sums.set(part, at);
+      at += part.length;
     }
     return sums;
   }
@@ -59,21 +82,22 @@ export class Committer {
     const { log } = history;
     /* Should this commit fail, its views must still show the snapshot. */
     const own = (history.unseen as LogRecord[])[0]?.txid ?? history.cursor.txid + 1;
-    if (history.logBytes > this.#options.segmentBytes / 2) this.#applier.checkpoint(own - 1);
-    else if (change.pages.some(({ view }) => view.layered > MOST_LAYERS / 2)) this.#applier.checkpoint(own - 1);
+    /* Mostly one was made between commits, at half of it. */
+    if (history.logBytes > this.#options.segmentBytes) this.#applier.checkpoint(own - 1);
     const plans = planCommit(history, change.pages, change.meta, this.#options.directBytes);
     const runs = plans.flatMap((plan) => plan.runs);
     const total = plans.reduce((sum, { images }) => sum + pagesOf(images, size), 0);
-    const sums = this.#sums(plans, total);
+    const sums = this.#sums(plans);
+    const bodyBytes = total * size;
     const meta = durability === "none" ? { ...change.meta, unsynced: true } : change.meta;
     const { txid: last, chain: previous } = history.cursor;
     const txid = last + 1;
     const { epoch } = history.superblock;
-    const { head, crc } = encodeRecord({ epoch, txid, previous, runs, sums, meta }, size);
-    const bytes = head.length + total * size;
+    const { head, crc } = encodeRecord({ epoch, txid, previous, runs, sums, bodyBytes, meta }, size);
+    const bytes = head.length + bodyBytes;
     if (history.logBytes + bytes > this.#options.logLimit) throw new LogFullError(this.#folder, this.#options.logLimit);
     const place = log.place(history.cursor, bytes);
-    const record = { epoch, txid, previous, crc, runs, sums, meta, headBytes: head.length, ...place };
+    const record = { epoch, txid, previous, crc, runs, sums, bodyBytes, meta, headBytes: head.length, ...place };
     try {
       this.#writeHomes(plans);
     } catch (error) {
@@ -100,9 +124,9 @@ export class Committer {
       throw this.#failed(error);
     }
     this.#shared.head = txid;
-    history.take({ ...record, bodyBytes: total * size });
+    history.take(record);
     try {
-      this.#publish(plans, txid);
+      this.#publish(plans, record);
     } catch (error) {
       /* It is committed; what shows it could not be set up. */
       this.poison = error;
@@ -136,64 +160,58 @@ export class Committer {
     for (const { change, direct, highWater, newHighWater } of plans) {
       if (newHighWater <= highWater) continue;
       const home = this.#homes.get(change.array);
-      /* What somebody left here who died before the commit. */
-      if (home.size() > highWater * this.#pageSize && !mutations.noTruncate) {
-        home.truncate(highWater * this.#pageSize);
-        home.sync();
-      }
-      home.truncate(newHighWater * this.#pageSize);
-      if (direct.length === 0) continue;
-      home.applyRuns(change.view.view, direct, direct.length / 2);
+      if (home.size() !== newHighWater * this.#pageSize) home.truncate(newHighWater * this.#pageSize);
+      if (direct.length > 0) home.applyRuns(change.view.view, direct, direct.length / 2);
+      else if (change.fresh.length === 0) continue;
       /* Whatever the commit's durability: a later one makes the record durable, and knows nothing of this. */
       if (!mutations.noDirectSync) home.sync();
     }
   }
 
-  /** The images go home at once; false when there is no room there, and the log must serve them. */
-  #writeBack(plans: readonly Plan[], txid: number): boolean {
-    const size = this.#pageSize;
-    try {
-      this.#applier.apply(txid - 1);
-      for (const { change, images, runs, newHighWater } of plans) {
-        if (newHighWater === 0) continue;
-        const home = this.#homes.get(change.array);
-        for (const { kind, page, count } of runs) if (kind === "zero") home.punch(page * size, count * size);
-        if (images.length > 0) home.applyRuns(change.view.view, images, images.length / 2);
-      }
-      return true;
-    } catch (error) {
-      if (error instanceof DiskFullError) return false;
-      throw error;
-    }
-  }
-
   /** After the commit: views show it from files, not from private pages, and the memory is given back. */
-  #publish(plans: readonly Plan[], txid: number): void {
+  #publish(plans: readonly Plan[], record: LogRecord): void {
     const size = this.#pageSize;
-    const eager = this.#applier.limit() >= txid && this.#writeBack(plans, txid);
+    const { txid } = record;
+    const { log } = this.#history;
     const own = new Map(plans.map(({ change, highWater }) => [change.array, highWater]));
-    this.#views.show(eager ? txid - 1 : this.#shared.applied, own);
-    const record = this.#history.records.at(-1);
-    for (const { change, newHighWater, highWater } of plans) {
-      const { view } = change;
-      const home = newHighWater > 0 ? this.#homes.get(change.array) : undefined;
+    let eager = this.#applier.limit() >= txid;
+    const segment = record.bodyBytes > FEW_PAGES * size ? log.segment(record.segment) : undefined;
+    const later = plans.map((plan) => eager && segment !== undefined && canWait(plan));
+    this.#views.show(this.#shared.applied, own);
+    if (eager && !later.includes(true))
+      try {
+        this.#applier.apply(txid);
+      } catch (error) {
+        if (!(error instanceof DiskFullError)) throw error;
+        eager = false;
+      }
+    let body = 0;
+    for (const [i, { change, images, newHighWater, highWater }] of plans.entries()) {
+      const { view, array } = change;
+      const first = body;
+      body += pagesOf(images, size);
+      if (later[i] === true && segment !== undefined) {
+        this.#settler.keep(view, images, record, segment, first);
+        continue;
+      }
+      const home = newHighWater > 0 ? this.#homes.get(array) : undefined;
       if (newHighWater > highWater) view.growHome(home?.file, newHighWater * size);
-      if (!eager) {
-        if (record !== undefined) this.#views.layRecord(view, change.array, record, false);
-      } else if (change.zeros.length > 0 || view.layered > 2 || view.spilled.length > 0) {
+      if (this.#shared.applied < txid) {
+        this.#views.layRecord(view, array, record, false);
+      } else if (view.plain && change.zeros.length === 0) {
+        view.view.restore(change.runs, change.count);
+      } else if (home !== undefined) {
         /* Something else than the home file may lie there. */
-        for (let i = 0; i < change.count; i++) {
-          const [start = 0, length = 0] = [change.runs[2 * i], change.runs[2 * i + 1]];
-          if (home !== undefined) view.lay(start, length, home.file, start);
-        }
-      } else {
-        view.restore(change.runs, change.count);
+        for (const [page, end] of change.zeros) this.#layHome(view, home, page * size, (end - page) * size);
+        for (let k = 0; k < change.count; k++)
+          this.#layHome(view, home, change.runs[2 * k] ?? 0, change.runs[2 * k + 1] ?? 0);
       }
       view.forgetSpilled();
     }
-    if (eager) {
-      this.#shared.applied = txid;
-      this.#history.fold(txid);
-    }
+  }
+
+  #layHome(view: LayeredView, home: StoreFile, start: number, length: number): void {
+    const end = Math.min(start + length, view.homeBytes);
+    if (end > start) view.lay(start, end - start, home.file, start);
   }
 }

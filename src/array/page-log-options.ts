@@ -14,12 +14,8 @@ export interface PageLogOptions {
   lockTimeout?: number;
   /** Bytes from which on fresh pages go to the array's own file at once, past the log. Default 1 MiB. */
   directBytes?: number;
+  /** Milliseconds without commits after which the home files are brought up to date. Default 1000. */
+  checkpointDelay?: number;
   /** How changed pages are found. Default: the best that the system has. */
   dirtyWay?: DirtyWay;
 }
-
-/** Layers of a view beyond which it is set up anew. */
-export const MOST_LAYERS = 8192;
-
-/** Layers that are worth it to set a view up anew when the process has hardly any mappings left. */
-export const FEW_LAYERS = 256;

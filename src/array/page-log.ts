@@ -1,5 +1,12 @@
 import { builtin } from "../builtins.ts";
-import { type CorruptError, LockedError, NotFoundError, PoisonedError, SnapshotTooOldError } from "../errors.ts";
+import {
+  type CorruptError,
+  LockedError,
+  NotFoundError,
+  PoisonedError,
+  SnapshotTooOldError,
+  SystemError,
+} from "../errors.ts";
 import { type DirtyWay, PrivateView } from "../memory/private-view.ts";
 import { makeFolder, StoreFile } from "../memory/store-file.ts";
 import { Applier } from "./applier.ts";
@@ -7,6 +14,7 @@ import type { Catalogue } from "./catalogue.ts";
 import { Committer } from "./committer.ts";
 import { checkConflicts } from "./conflicts.ts";
 import type { ArrayEngine, Change, Durability } from "./engine.ts";
+import { type FreshPages, Growth } from "./growth.ts";
 import { History } from "./history.ts";
 import { Homes } from "./homes.ts";
 import type { LayeredView } from "./layered-view.ts";
@@ -14,6 +22,7 @@ import { Log } from "./log.ts";
 import { mutations } from "./mutations.ts";
 import type { PageLogOptions } from "./page-log-options.ts";
 import { isMade, makeStore, recover } from "./recovery.ts";
+import { Settler } from "./settler.ts";
 import { SharedState } from "./shared-state.ts";
 import { removeSpills } from "./spill-file.ts";
 import { verifyStore } from "./verify.ts";
@@ -35,7 +44,13 @@ export class PageLog implements ArrayEngine {
   readonly #homes: Homes;
   readonly #views: Views;
   readonly #applier: Applier;
+  readonly #settler: Settler;
+  readonly #growth: Growth;
   readonly #committer: Committer;
+  /** A transaction is running. */
+  #active = false;
+  #later: ReturnType<typeof setImmediate> | undefined;
+  #idle: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
   private constructor(folder: string, options: Required<PageLogOptions>, shared: SharedState, head: StoreFile) {
@@ -53,7 +68,10 @@ export class PageLog implements ArrayEngine {
     this.#homes = homes;
     this.#views = views;
     this.#applier = applier;
-    this.#committer = new Committer(folder, options, { history, homes, views, applier, shared });
+    this.#growth = new Growth(history, homes, shared);
+    this.#settler = new Settler(history, applier, shared);
+    const settler = this.#settler;
+    this.#committer = new Committer(folder, options, { history, homes, views, applier, shared, settler });
   }
 
   /**
@@ -73,6 +91,7 @@ export class PageLog implements ArrayEngine {
       maxSnapshotAge: Number.POSITIVE_INFINITY,
       lockTimeout: 10_000,
       directBytes: 2 ** 20,
+      checkpointDelay: 1000,
       dirtyWay: PrivateView.way(),
       ...options,
     };
@@ -114,6 +133,10 @@ export class PageLog implements ArrayEngine {
     return this.#shared.head;
   }
 
+  get current(): boolean {
+    return this.#shared.head === this.snapshot && this.#history.unseen.length === 0;
+  }
+
   /** Newest transaction that the home files hold. */
   get applied(): number {
     return this.#shared.applied;
@@ -134,22 +157,71 @@ export class PageLog implements ArrayEngine {
   }
 
   begin(mayShow: () => void = () => {}): void {
-    this.#live();
+    this.settle();
+    this.#active = true;
     const history = this.#history;
-    const { head, applied } = this.#shared.acquire();
-    if (head === history.cursor.txid && history.unseen.length === 0) return;
     try {
-      mayShow();
-      history.read(head);
-      history.fold(applied);
-      this.#views.show(applied);
+      const { head, applied } = this.#shared.acquire();
+      if (head !== history.cursor.txid || history.unseen.length > 0) {
+        mayShow();
+        history.read(head);
+        history.fold(applied);
+        this.#views.show(applied);
+      }
+      this.#views.tidy(this.dirtyWay);
     } catch (error) {
       this.end();
       throw error;
     }
   }
 
-  end(): void {
+  /** What a commit left for later: its views show it out of files. Between transactions only. */
+  settle(): void {
+    this.#live();
+    if (!this.#settler.due) return;
+    const locked = this.#shared.tryCommitLock();
+    try {
+      this.#settler.settle(locked);
+    } catch (error) {
+      this.#committer.poison = error;
+      throw new PoisonedError(this.folder, error);
+    } finally {
+      if (locked) this.#shared.commitUnlock();
+    }
+  }
+
+  /** Between commits: settles, makes room in the log, checkpoints when it has become long or nothing happens. */
+  #tend(idle: boolean): void {
+    if (this.#closed || this.#committer.poison !== undefined) return;
+    /* What others have committed is not read here: views stay as they are. */
+    const mine = !this.#active && this.#shared.head === this.snapshot;
+    if (!mine || !this.#shared.tryCommitLock()) {
+      this.#tendLater();
+      return;
+    }
+    try {
+      this.#followSuperblock();
+      this.#settler.settle(true);
+      if (idle || this.logBytes > this.#options.segmentBytes / 2) this.#applier.checkpoint();
+      if (!idle) this.#history.log.makeRoom(this.#history.cursor);
+    } catch (error) {
+      /* No room on the disk is told by the commit that needs it. */
+      if (error instanceof SystemError) this.#committer.poison = error;
+    } finally {
+      this.#shared.commitUnlock();
+    }
+    if (!idle && this.logBytes > 0) this.#tendLater();
+  }
+
+  #tendLater(): void {
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => this.#tend(true), this.#options.checkpointDelay);
+    (this.#idle as { unref?: () => void }).unref?.();
+  }
+
+  end(committed = false): void {
+    this.#active = false;
+    this.#growth.release(committed);
     this.#shared.release();
   }
 
@@ -165,6 +237,37 @@ export class PageLog implements ArrayEngine {
 
   fetch(array: number, reserve: number): Promise<LayeredView> {
     return Promise.resolve(this.view(array, reserve));
+  }
+
+  firstFresh(array: number): number | undefined {
+    return this.#growth.firstFree(array);
+  }
+
+  writeFresh(array: number, first: number, pages: number, block: (at: number) => Uint8Array): void {
+    try {
+      const home = this.#growth.write(array, first, pages, block);
+      this.#views.find(array)?.layFresh(first * this.pageSize, pages * this.pageSize, home);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.#committer.poison = error;
+      throw new PoisonedError(this.folder, error);
+    }
+  }
+
+  fresh(array: number): readonly FreshPages[] {
+    return this.#growth.ranges(array);
+  }
+
+  showFresh(array: number): void {
+    for (const { first, end } of this.#growth.ranges(array))
+      this.#views
+        .find(array)
+        ?.layFresh(first * this.pageSize, (end - first) * this.pageSize, this.#homes.get(array).file);
+  }
+
+  cutFresh(array: number, keep: readonly FreshPages[], end: number): void {
+    if (this.#growth.ranges(array).length === 0) return;
+    this.#growth.cut(array, ({ first }) => Math.min(end, keep.find((kept) => kept.first === first)?.end ?? 0));
   }
 
   reset(array: number): void {
@@ -194,7 +297,7 @@ export class PageLog implements ArrayEngine {
     const history = this.#history;
     const { log } = history;
     history.read(this.#shared.head);
-    if (this.#shared.sequence !== history.superblock.sequence) history.followSuperblock();
+    this.#followSuperblock();
     for (;;) {
       const orphan = log.next(history.cursor);
       if (orphan === undefined || log.firstBad(orphan) >= 0) return;
@@ -204,21 +307,46 @@ export class PageLog implements ArrayEngine {
     }
   }
 
-  commit(change: Change, durability: Durability): Promise<number> {
-    return this.#locked(() => {
-      const history = this.#history;
-      this.checkSnapshot();
-      this.#catchUp();
-      if (history.unseen === "reset") throw new SnapshotTooOldError(this.folder);
-      if (!mutations.noConflicts)
-        checkConflicts(change, history.unseen, this.pageSize, history.nameOf, history.shown.catalogue.arrays);
-      return this.#committer.write(change, durability);
-    });
+  #followSuperblock(): void {
+    if (this.#shared.sequence !== this.#history.superblock.sequence) this.#history.followSuperblock();
+  }
+
+  async commit(change: Change, durability: Durability): Promise<number> {
+    const end = performance.now() + this.#options.lockTimeout;
+    for (;;) {
+      const txid = await this.#locked(() => this.#tryCommit(change, durability));
+      if (txid !== undefined) {
+        this.#later ??= setImmediate(() => {
+          this.#later = undefined;
+          this.#tend(false);
+        });
+        return txid;
+      }
+      if (performance.now() > end) throw new LockedError(builtin("path").join(this.folder, "lock"));
+      await pause(2);
+    }
+  }
+
+  /** Undefined when another transaction is writing behind the high water of the same array. */
+  #tryCommit(change: Change, durability: Durability): number | undefined {
+    const history = this.#history;
+    this.checkSnapshot();
+    this.#catchUp();
+    if (history.unseen === "reset") throw new SnapshotTooOldError(this.folder);
+    if (!mutations.noConflicts)
+      checkConflicts(change, history.unseen, this.pageSize, history.nameOf, history.shown.catalogue.arrays);
+    for (const { array, runs, count } of change.pages) {
+      const last = count === 0 ? 0 : (runs[2 * count - 2] ?? 0) + (runs[2 * count - 1] ?? 0);
+      if (last > (history.info(array)?.highWater ?? 0) * this.pageSize && !this.#growth.claim(array, false))
+        return undefined;
+    }
+    return this.#committer.write(change, durability);
   }
 
   /** Applies what no snapshot keeps, makes it durable and shortens the log. */
   checkpoint(): Promise<void> {
     return this.#locked(() => {
+      this.#settler.settle(true);
       this.#catchUp();
       this.#applier.checkpoint();
     });
@@ -226,7 +354,7 @@ export class PageLog implements ArrayEngine {
 
   /** Verifies every checksum of superblocks and log; what is wrong. */
   verify(): CorruptError[] {
-    return verifyStore(this.#head, this.#history, this.#homes, this.#shared.head);
+    return verifyStore(this.#head, this.#history, this.#homes, this.#shared);
   }
 
   /** Closes; checkpoints first if nobody is committing and nothing failed. */
@@ -250,6 +378,9 @@ export class PageLog implements ArrayEngine {
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#growth.release(true);
+    clearImmediate(this.#later);
+    clearTimeout(this.#idle);
     this.#views.close();
     this.#homes.close();
     this.#history.log.close();

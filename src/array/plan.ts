@@ -8,7 +8,7 @@ export interface Plan {
   readonly runs: readonly PageRun[];
   /** (start, length) in bytes of what goes into the log. */
   readonly images: Float64Array;
-  /** The same of what goes home at once. */
+  /** The same of what goes home at once, and is not there yet. */
   readonly direct: Float64Array;
   readonly highWater: number;
   readonly newHighWater: number;
@@ -30,12 +30,12 @@ export function planCommit(
 ): Plan[] {
   const size = history.log.pageSize;
   let body = 0;
-  return changes.map((change) => {
+  const plans = changes.map((change) => {
     const { array } = change;
     const known = history.info(array) ?? meta.arrays?.find(({ id }) => id === array);
     const highWater = known?.highWater ?? 0;
     const zero = (page: number, end: number): PageRun => ({ array, kind: "zero", page, count: end - page, body: 0 });
-    /* Above the high water all is zeros, and others may write there directly before this is applied. */
+    /* Behind the high water all is zeros, and direct pages may be written there. */
     const runs = change.zeros
       .filter(([page]) => page < highWater)
       .map(([page, end]) => zero(page, Math.min(end, highWater)));
@@ -48,6 +48,10 @@ export function planCommit(
       if (kind === "image") body += count;
       end = Math.max(end, page + count);
     };
+    for (const { first, end: to } of change.fresh) {
+      runs.push({ array, page: first, count: to - first, kind: "direct", body: 0 });
+      end = Math.max(end, to);
+    }
     for (let i = 0; i < change.count; i++) {
       const page = (change.runs[2 * i] ?? 0) / size;
       const count = (change.runs[2 * i + 1] ?? 0) / size;
@@ -68,4 +72,14 @@ export function planCommit(
       newHighWater: end,
     };
   });
+  /* Checksums of direct pages follow those of the images. */
+  let place = body;
+  return plans.map((plan) => ({
+    ...plan,
+    runs: plan.runs.map((run) => {
+      if (run.kind !== "direct") return run;
+      place += run.count;
+      return { ...run, body: place - run.count };
+    }),
+  }));
 }

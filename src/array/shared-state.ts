@@ -9,13 +9,15 @@ const COMMIT = 0;
 const GATE = 1;
 const OPEN = 2;
 const LIVENESS = 64;
+const GROWTH: number = 2 ** 20;
 const SLOTS = 1024;
 const HEADER_WORDS = 64;
 const SLOT_WORDS = 8;
 const HEAD = 1;
 const APPLIED = 2;
 const DURABLE = 3;
-const SEQUENCE = 4;
+const SLOTS_USED = 4;
+const SEQUENCE = 5;
 const SHM_BYTES = (HEADER_WORDS + SLOTS * SLOT_WORDS) * 8;
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
@@ -84,6 +86,10 @@ export class SharedState {
       if (lockRange(this.#lock, "exclusive", LIVENESS + slot, 1)) {
         this.#slot = slot;
         this.release();
+        for (;;) {
+          const used = Atomics.load(this.#words, SLOTS_USED);
+          if (used > slot || Atomics.compareExchange(this.#words, SLOTS_USED, used, BigInt(slot + 1)) === used) break;
+        }
         return;
       }
     throw new LimitError("readers", `${this.#lock.path}: ${SLOTS} connections are open already`);
@@ -162,10 +168,13 @@ export class SharedState {
    * snapshots older than `maxAge` milliseconds given up.
    */
   oldestOther(maxAge: number): number {
+    /* Whoever comes after this was read takes the present head, or a later one. */
+    if (Atomics.load(this.#words, SLOTS_USED) <= 1n && this.#slot === 0) return Number.POSITIVE_INFINITY;
     insist(() => lockRange(this.#lock, "exclusive", GATE, 1), this.#lock.path, this.#timeout);
     let oldest = Number.POSITIVE_INFINITY;
     const words = this.#words;
-    for (let slot = 0; slot < SLOTS; slot++) {
+    const used = Number(Atomics.load(words, SLOTS_USED));
+    for (let slot = 0; slot < used; slot++) {
       const at = HEADER_WORDS + slot * SLOT_WORDS;
       const value = words[at];
       if (slot === this.#slot || value === 0n || value === undefined) continue;
@@ -189,8 +198,27 @@ export class SharedState {
     return lockRange(this.#lock, "exclusive", COMMIT, 1);
   }
 
+  /** Runs `work` with the commit lock; blocks the thread until it is there. */
+  withCommitLock<T>(work: () => T): T {
+    insist(() => this.tryCommitLock(), this.#lock.path, this.#timeout);
+    try {
+      return work();
+    } finally {
+      this.commitUnlock();
+    }
+  }
+
   commitUnlock(): void {
     lockRange(this.#lock, "none", COMMIT, 1);
+  }
+
+  /** For who writes behind the high water of an array. */
+  growthLock(array: number): boolean {
+    return lockRange(this.#lock, "exclusive", GROWTH + array, 1);
+  }
+
+  growthUnlock(array: number): void {
+    lockRange(this.#lock, "none", GROWTH + array, 1);
   }
 
   close(): void {

@@ -12,6 +12,7 @@ interface StoreHost {
   resize(id: number, name: string, shape: readonly number[]): void;
   checkWhole(id: number): void;
   wrote(bytes: number): void;
+  bulk(id: number, offset: number, length: number, block: (at: number) => Uint8Array): { from: number; to: number };
 }
 
 /** An array of a store, as `BigArray` sees it. */
@@ -44,6 +45,10 @@ export class StoreBacking implements Backing {
 
   resize(shape: readonly number[]): void {
     this.#store.resize(this.id, this.name, shape);
+  }
+
+  bulk(offset: number, length: number, block: (at: number) => Uint8Array): { from: number; to: number } {
+    return this.#store.bulk(this.id, offset, length, block);
   }
 
   wrote(bytes: number): void {

@@ -12,9 +12,10 @@ import {
 import type { Runs } from "../memory/private-view.ts";
 import { BigArray } from "./big-array.ts";
 import type { ArrayInfo } from "./catalogue.ts";
-import { Changes, type SavedChanges } from "./changes.ts";
+import { Changes } from "./changes.ts";
 import { type DType, itemSize } from "./dtype.ts";
 import type { ChangedPages, Durability } from "./engine.ts";
+import type { FreshPages } from "./growth.ts";
 import type { LayeredView } from "./layered-view.ts";
 import type { PageLog } from "./page-log.ts";
 import { checkShape, MOST_BYTES, sizeOf } from "./slicing.ts";
@@ -23,8 +24,10 @@ import { StoreBacking } from "./store-backing.ts";
 import type { ArrayOptions, StoreOptions } from "./store-options.ts";
 import { type Savepoint, Transaction } from "./transaction.ts";
 
-interface SavedState extends SavedChanges {
+interface SavedState {
+  readonly changes: Changes;
   readonly spilled: ReadonlyMap<number, readonly unknown[]>;
+  readonly fresh: ReadonlyMap<number, readonly FreshPages[]>;
 }
 
 /**
@@ -85,6 +88,7 @@ export class ArrayStore implements Disposable {
   begin(): Transaction {
     this.#live();
     if (this.#transaction !== undefined) throw new TransactionError("a transaction is running already");
+    this.#engine.settle();
     this.#engine.begin(() => this.#refuseStrays());
     for (const id of [...this.#arrays.keys()]) if (this.#engineInfo(id) === undefined) this.#forget(id);
     this.#transaction = new Transaction(this, this.#engine.snapshot);
@@ -103,6 +107,7 @@ export class ArrayStore implements Disposable {
   discard(): void {
     this.#live();
     if (this.#transaction !== undefined) throw new TransactionError("a transaction is running: abort it");
+    this.#engine.settle();
     this.abortChanges();
   }
 
@@ -288,12 +293,34 @@ export class ArrayStore implements Disposable {
       const tail = Math.min(after, before) - bytes;
       if (tail > 0) memory.view.bytes(bytes, tail).fill(0);
       if (after < before) {
-        memory.lay(after, before - after, undefined, 0);
         memory.cutSpilled(after);
+        this.#engine.cutFresh(id, this.#engine.fresh(id), after / pageSize);
+        memory.lay(after, before - after, undefined, 0);
         this.#changes.addZeros(id, after / pageSize, before / pageSize);
       }
     }
     this.#changes.infos.set(id, next);
+  }
+
+  /**
+   * @internal Writes what it can of [offset, offset + length) past the memory; the bytes [from, to) that it has written.
+   */
+  bulk(id: number, offset: number, length: number, block: (at: number) => Uint8Array): { from: number; to: number } {
+    const { pageSize } = this.#engine;
+    const none = { from: offset, to: offset };
+    if (this.#transaction === undefined || length < (this.#options.directBytes ?? 2 ** 20)) return none;
+    if (offset + length <= (this.#engineInfo(id)?.highWater ?? 0) * pageSize) return none;
+    const memory = this.memory(id);
+    const first = this.#engine.firstFresh(id);
+    if (first === undefined) return none;
+    const from = Math.max(first, Math.ceil(offset / pageSize)) * pageSize;
+    const to = Math.floor((offset + length) / pageSize) * pageSize;
+    if (to - from < pageSize || to > memory.view.length) return none;
+    this.#engine.writeFresh(id, from / pageSize, (to - from) / pageSize, (at) => {
+      const bytes = block(from - offset + at);
+      return at + bytes.length > to - from ? bytes.subarray(0, to - from - at) : bytes;
+    });
+    return { from, to };
   }
 
   /** What a view of this array showed was not what the store holds, and never will be again. */
@@ -345,18 +372,19 @@ export class ArrayStore implements Disposable {
       const runs = this.#runs(id);
       this.#zeroTail(id, runs);
       const zeros = this.#changes.zeros.get(id) ?? [];
-      if (runs.count === 0 && zeros.length === 0) continue;
-      pages.push({ array: id, view, runs: runs.data, count: runs.count, zeros });
+      const fresh = this.#engine.fresh(id);
+      if (runs.count === 0 && zeros.length === 0 && fresh.length === 0) continue;
+      pages.push({ array: id, view, runs: runs.data, count: runs.count, zeros, fresh });
     }
     const meta = this.#changes.meta();
     if (pages.length === 0 && Object.keys(meta).length === 0) {
       this.#engine.checkSnapshot();
-      this.#ended();
+      this.#ended(true);
       return this.#engine.snapshot;
     }
     const txid = await this.#engine.commit({ pages, meta }, durability);
     for (const id of this.#changes.dropped) this.#forget(id);
-    this.#ended();
+    this.#ended(true);
     return txid;
   }
 
@@ -365,12 +393,12 @@ export class ArrayStore implements Disposable {
     this.#arrays.delete(id);
   }
 
-  #ended(): void {
+  #ended(committed: boolean): void {
     this.#changes.clear();
     this.#transaction = undefined;
     this.#unspilled = 0;
     this.#spills.drop();
-    this.#engine.end();
+    this.#engine.end(committed);
   }
 
   /** @internal */
@@ -383,13 +411,14 @@ export class ArrayStore implements Disposable {
       }
       if (this.#engineInfo(id) === undefined) continue;
       const view = this.memory(id);
-      if (this.#changes.zeros.has(id) || view.spilled.length > 0) this.#engine.reset(id);
+      if (this.#changes.zeros.has(id) || view.spilled.length > 0 || view.copied || this.#engine.fresh(id).length > 0)
+        this.#engine.reset(id);
       else {
-        const runs = view.changed(view.view.length, this.#engine.dirtyWay);
-        view.restore(runs.data, runs.count);
+        const runs = view.everywhere(this.#engine.dirtyWay);
+        view.view.restore(runs.data, runs.count);
       }
     }
-    this.#ended();
+    this.#ended(false);
   }
 
   /** @internal */
@@ -411,7 +440,8 @@ export class ArrayStore implements Disposable {
     const savepoint: Savepoint = { transaction };
     const spilled = new Map<number, readonly unknown[]>();
     for (const id of this.#arrays.keys()) if (!this.#changes.dropped.has(id)) spilled.set(id, this.memory(id).spilled);
-    this.#saved.set(savepoint, { ...this.#changes.saved(), spilled });
+    const fresh = new Map([...this.#arrays.keys()].map((id) => [id, [...this.#engine.fresh(id)]]));
+    this.#saved.set(savepoint, { changes: this.#changes.copy(), spilled, fresh });
     return savepoint;
   }
 
@@ -419,19 +449,22 @@ export class ArrayStore implements Disposable {
   restore(savepoint: Savepoint): void {
     const state = this.#saved.get(savepoint);
     if (state === undefined) throw new TransactionError("the savepoint is unknown");
-    this.#changes.restore(state);
+    const { created } = this.#changes;
+    this.#changes.restore(state.changes);
     for (const id of [...this.#arrays.keys()]) {
-      if (this.#changes.created.has(id) && !state.infos.has(id)) {
-        this.#changes.created.delete(id);
+      if (created.has(id) && !this.#changes.created.has(id)) {
         this.#forget(id);
         continue;
       }
       if (this.#changes.dropped.has(id)) continue;
       const { pageSize } = this.#engine;
       const view = this.memory(id);
+      const fresh = state.fresh.get(id) ?? [];
       this.#engine.reset(id);
+      this.#engine.cutFresh(id, fresh, Number.POSITIVE_INFINITY);
       for (const [first, end] of this.#changes.zeros.get(id) ?? [])
         view.lay(first * pageSize, (end - first) * pageSize, undefined, 0);
+      this.#engine.showFresh(id);
       view.restoreSpilled(state.spilled.get(id) ?? []);
     }
   }

@@ -1,11 +1,11 @@
 import { CorruptError, NotFoundError } from "../errors.ts";
-import { PrivateView } from "../memory/private-view.ts";
-import type { Catalogue } from "./catalogue.ts";
+import type { DirtyWay } from "../memory/private-view.ts";
 import type { History } from "./history.ts";
 import type { Homes } from "./homes.ts";
 import { LayeredView } from "./layered-view.ts";
 import type { LogRecord } from "./log.ts";
-import { FEW_LAYERS, MOST_LAYERS } from "./page-log-options.ts";
+
+const FEW_LAYERS = 64;
 
 /** The views of one connection: they show the home files and what the log holds above them. */
 export class Views {
@@ -31,16 +31,17 @@ export class Views {
     return view;
   }
 
-  /** Shows the snapshot, and nothing of the transaction. */
-  reset(array: number): void {
-    const { shown, unseen } = this.#history;
-    if (unseen === "reset") this.#setUp(array, this.#history.catalogue, Number.POSITIVE_INFINITY);
-    else this.#setUp(array, shown.catalogue, shown.txid);
+  find(array: number): LayeredView | undefined {
+    return this.#views.get(array);
   }
 
-  #setUp(array: number, catalogue: Catalogue, txid: number): void {
+  /** Shows the snapshot, and nothing of the transaction. */
+  reset(array: number): void {
     const view = this.#views.get(array);
     if (view === undefined) return;
+    const { shown, unseen } = this.#history;
+    const { catalogue, txid } =
+      unseen === "reset" ? { catalogue: this.#history.catalogue, txid: Number.POSITIVE_INFINITY } : shown;
     const highWater = catalogue.arrays.find(({ id }) => id === array)?.highWater ?? 0;
     const home = highWater > 0 ? this.#homes.get(array) : undefined;
     if (home !== undefined && home.size() < highWater * this.#pageSize)
@@ -64,12 +65,8 @@ export class Views {
     for (const [array, view] of this.#views) {
       const info = this.#history.info(array);
       if (info === undefined) continue;
-      if (
-        unseen === "reset" ||
-        view.layered > MOST_LAYERS ||
-        (view.layered > FEW_LAYERS && !PrivateView.fits(FEW_LAYERS))
-      ) {
-        this.#setUp(array, this.#history.catalogue, Number.POSITIVE_INFINITY);
+      if (unseen === "reset") {
+        this.reset(array);
         continue;
       }
       const home = info.highWater > 0 ? this.#homes.get(array).file : undefined;
@@ -77,6 +74,18 @@ export class Views {
       for (const record of unseen) this.layRecord(view, array, record, record.txid <= applied);
     }
     this.#history.seen();
+  }
+
+  /**
+   * At the start of a transaction: a view whose array is wholly in its home file shows nothing else, unless somebody
+   * has written to it already.
+   */
+  tidy(way: DirtyWay): void {
+    for (const [array, view] of this.#views) {
+      if (view.plain && view.layered < FEW_LAYERS) continue;
+      const isLogged = this.#history.records.some(({ runs }) => runs.some((run) => run.array === array));
+      if (!isLogged && view.everywhere(way).count === 0) this.reset(array);
+    }
   }
 
   /** Makes a view show what a record did to an array: out of the home file, or of the log. */
@@ -87,6 +96,8 @@ export class Views {
       if (id !== array || kind === "direct") continue;
       const [start, length] = [page * size, count * size];
       if (inHome) {
+        /* A private page that nobody wrote to shows what is written to its file. */
+        if (view.plain) continue;
         const end = Math.min(start + length, view.homeBytes);
         if (start < end) view.lay(start, end - start, this.#homes.get(array).file, start);
       } else if (kind === "zero") {

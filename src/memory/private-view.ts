@@ -169,6 +169,16 @@ export class PrivateView {
     }
   }
 
+  /** Pages of the runs that hold the same as the file from `offset` on, run after run. */
+  same(runs: Float64Array, count: number, file: DataFile, offset: number): Runs {
+    let pages = 0;
+    const { calls } = native();
+    for (let i = 0; i < count; i++) pages += (runs[2 * i + 1] ?? 0) / calls.oc_page_size();
+    const data = new Float64Array(2 * Math.max(1, pages));
+    const got = calls.oc_same_runs(this.address, runs, count, file.fd, offset, data, pages);
+    return { data, count: check(got, "compare", this.what) };
+  }
+
   /** Private changes of the runs are gone: what is laid there is seen again, and the memory is given back. */
   restore(runs: Float64Array, count: number): void {
     check(native().calls.oc_advise_runs(this.address, runs, count, ADVISE_DONTNEED), "restore", this.what);

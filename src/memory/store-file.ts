@@ -129,11 +129,23 @@ export class StoreFile {
 
   /** Writes each run of the view at its own place in the file. */
   applyRuns(view: PrivateView, runs: Float64Array, count: number): void {
-    for (let i = 0; i < count; i++) {
+    for (let i = 0; i < count && observer !== undefined; i++) {
       const [start = 0, length = 0] = [runs[2 * i], runs[2 * i + 1]];
       announce("write", this.path, start, length, () => view.bytes(start, length).slice());
     }
     check(native().calls.oc_apply_runs(this.file.fd, view.address, runs, count), "write", this.path);
+  }
+
+  /** Copies `from`, from `offset` on, to the places of the runs here, run after run. */
+  copyRuns(from: StoreFile, offset: number, runs: Float64Array, count: number): void {
+    let at = offset;
+    for (let i = 0; i < count && observer !== undefined; i++) {
+      const [start = 0, length = 0] = [runs[2 * i], runs[2 * i + 1]];
+      const place = at;
+      announce("write", this.path, start, length, () => from.read(place, length));
+      at += length;
+    }
+    check(native().calls.oc_copy_runs(from.file.fd, offset, this.file.fd, runs, count), "write", this.path);
   }
 
   truncate(size: number): void {

@@ -51,6 +51,8 @@ async function judge(folder: string, history: History, { durable, possible }: Kn
   }
   try {
     const { snapshot } = store;
+    const [bad] = store.engine.verify();
+    if (bad !== undefined) return `state ${snapshot}: ${bad.message}`;
     if (snapshot < durable) return `state ${snapshot}, but ${durable} was durable`;
     const found = stateOf(store);
     let problem: string | undefined = "which nobody tried to commit";
