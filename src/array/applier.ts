@@ -47,13 +47,13 @@ export class Applier {
       images = [];
     };
     for (const { array, page, count, kind, body } of record.runs) {
-      /* Also of an array that was dropped since: a snapshot may show it. */
-      const { highWater } = this.#history.info(array) ?? { highWater: 0 };
       if (kind !== "zero") this.#homes.putSums(array, page, record.sums.subarray(body, body + count));
       if (kind === "direct") continue;
       if (array !== of) {
         flush();
         of = array;
+        /* Also of an array that was dropped since: a snapshot may show it. */
+        const { highWater } = this.#history.info(array) ?? { highWater: 0 };
         const home = this.#homes.get(array);
         if (home.size() < highWater * size) home.truncate(highWater * size);
       }
@@ -123,6 +123,6 @@ export class Applier {
     this.#history.persisted(next);
     log.removeBelow(mutations.recycleEarly ? segment + 1 : next.segment);
     const known = new Set([...base.arrays, ...this.#history.catalogue.arrays].map(({ id }) => id));
-    this.#homes.removeUnknown(known, base.nextId);
+    this.#homes.removeUnknown(known, base.nextId, (array) => this.#shared.isReserved(array));
   }
 }

@@ -4,12 +4,15 @@ import type { MetaChange } from "./format.ts";
 /** Pages [first, end). */
 type PageRange = readonly [number, number];
 
+/** What a savepoint keeps of it. */
+export type SavedChanges = Pick<Changes, "infos" | "dropped" | "zeros" | "snapshots">;
+
 /** What a transaction has changed besides the contents of pages. */
 export class Changes {
   /** Arrays that are new or have another shape or other attributes. */
   infos: Map<number, ArrayInfo> = new Map();
   dropped: Set<number> = new Set();
-  created: Set<number> = new Set();
+  readonly created: Set<number> = new Set();
   /** Pages that became zeros when their array shrank. */
   zeros: Map<number, PageRange[]> = new Map();
   /** Named snapshots as they are to be. */
@@ -36,19 +39,18 @@ export class Changes {
     this.snapshots = undefined;
   }
 
-  /** A copy, for savepoints. */
-  copy(): Changes {
-    const other = new Changes();
-    other.restore(this);
-    return other;
+  /** A copy of what a savepoint brings back. */
+  saved(): SavedChanges {
+    const { snapshots } = this;
+    const zeros = new Map([...this.zeros].map(([id, list]) => [id, [...list]]));
+    return { infos: new Map(this.infos), dropped: new Set(this.dropped), zeros, snapshots };
   }
 
-  /** Becomes as another was. */
-  restore(other: Changes): void {
-    this.infos = new Map(other.infos);
-    this.dropped = new Set(other.dropped);
-    this.created = new Set(other.created);
-    this.zeros = new Map([...other.zeros].map(([id, list]) => [id, [...list]]));
-    this.snapshots = other.snapshots;
+  /** Brings back what `saved` gave. */
+  restore({ infos, dropped, zeros, snapshots }: SavedChanges): void {
+    this.infos = new Map(infos);
+    this.dropped = new Set(dropped);
+    this.zeros = new Map([...zeros].map(([id, list]) => [id, [...list]]));
+    this.snapshots = snapshots;
   }
 }

@@ -99,6 +99,7 @@ export class Committer {
     const place = log.place(history.cursor, bytes);
     const record = { epoch, txid, previous, crc, runs, sums, bodyBytes, meta, headBytes: head.length, ...place };
     try {
+      if (change.meta.arrays !== undefined) this.#homes.syncNames();
       this.#writeHomes(plans);
     } catch (error) {
       throw this.#failed(error);
@@ -160,6 +161,11 @@ export class Committer {
     for (const { change, direct, highWater, newHighWater } of plans) {
       if (newHighWater <= highWater) continue;
       const home = this.#homes.get(change.array);
+      /* What somebody left here who died before the commit. */
+      if (change.fresh.length === 0 && home.size() > highWater * this.#pageSize && !mutations.noTruncate) {
+        home.truncate(highWater * this.#pageSize);
+        home.sync();
+      }
       if (home.size() !== newHighWater * this.#pageSize) home.truncate(newHighWater * this.#pageSize);
       if (direct.length > 0) home.applyRuns(change.view.view, direct, direct.length / 2);
       else if (change.fresh.length === 0) continue;
@@ -199,7 +205,7 @@ export class Committer {
       if (this.#shared.applied < txid) {
         this.#views.layRecord(view, array, record, false);
       } else if (view.plain && change.zeros.length === 0) {
-        view.view.restore(change.runs, change.count);
+        view.restore(change.runs, change.count);
       } else if (home !== undefined) {
         /* Something else than the home file may lie there. */
         for (const [page, end] of change.zeros) this.#layHome(view, home, page * size, (end - page) * size);

@@ -37,8 +37,9 @@ function shrunk(array: number, infos: readonly ArrayInfo[] = [], before: readonl
 }
 
 /** The last page that was written, -1 for none. */
-function lastPage({ runs, count }: ChangedPages, pageSize: number): number {
-  return count === 0 ? -1 : ((runs[2 * count - 2] ?? 0) + (runs[2 * count - 1] ?? 0)) / pageSize - 1;
+function lastPage({ runs, count, fresh }: ChangedPages, pageSize: number): number {
+  const last = count === 0 ? -1 : ((runs[2 * count - 2] ?? 0) + (runs[2 * count - 1] ?? 0)) / pageSize - 1;
+  return Math.max(last, ...fresh.map(({ end }) => end - 1));
 }
 
 /** A page behind the new end of an array that one side made shorter and the other wrote to. */

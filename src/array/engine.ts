@@ -1,6 +1,6 @@
 import type { Catalogue } from "./catalogue.ts";
 import type { MetaChange } from "./format.ts";
-import type { FreshPages } from "./growth.ts";
+import type { FreshPages } from "./fresh-arrays.ts";
 import type { LayeredView } from "./layered-view.ts";
 
 /** What a transaction changed in one array. */
@@ -38,8 +38,6 @@ export interface ArrayEngine {
   readonly snapshot: number;
   /** The newest transaction of anybody. */
   newest(): number;
-  /** Whether views show the newest transaction. */
-  readonly current: boolean;
   /**
    * Takes the newest snapshot; every view shows it afterwards. `mayShow` is called before views change, and may throw.
    */
@@ -50,6 +48,8 @@ export interface ArrayEngine {
   view(array: number, reserve: number): LayeredView;
   /** The same for engines that must fetch it first. */
   fetch(array: number, reserve: number): Promise<LayeredView>;
+  /** A number for a new array, from `first` on, that no other transaction has. */
+  reserve(first: number): number;
   /** The page from which on `writeFresh` may write in this transaction, or undefined when it may not. */
   firstFresh(array: number): number | undefined;
   /** Writes whole pages that nobody has written yet to where they are to stay, without a detour through memory. */

@@ -1,5 +1,5 @@
 import { builtin } from "../builtins.ts";
-import { NotFoundError } from "../errors.ts";
+import { NameInUseError, NotFoundError } from "../errors.ts";
 import { announce, StoreFile, syncFolder } from "../memory/store-file.ts";
 
 /** As it stands in the file, where 0 means that there is none. */
@@ -12,6 +12,8 @@ export class Homes {
   readonly folder: string;
   #open = new Map<number, StoreFile>();
   #sums = new Map<number, StoreFile>();
+  /** A file was made whose name is not known to be on the disk. */
+  #unnamed = false;
 
   constructor(folder: string) {
     this.folder = folder;
@@ -46,6 +48,37 @@ export class Homes {
     return file;
   }
 
+  /** Makes an empty home file; false when there is one. */
+  make(array: number): boolean {
+    try {
+      const file = StoreFile.create(this.path(array));
+      file.random();
+      this.#open.set(array, file);
+      this.#unnamed = true;
+      return true;
+    } catch (error) {
+      if (error instanceof NameInUseError) return false;
+      throw error;
+    }
+  }
+
+  /** Waits until the names of files made with `make` are on the disk. */
+  syncNames(): void {
+    if (this.#unnamed) syncFolder(this.folder);
+    this.#unnamed = false;
+  }
+
+  /** Takes an array's files away. */
+  remove(array: number): void {
+    for (const files of [this.#open, this.#sums]) {
+      const file = files.get(array);
+      if (file === undefined) continue;
+      files.delete(array);
+      file.close();
+      if (announce("remove", file.path, 0, 0)) builtin("fs").rmSync(file.path, { force: true });
+    }
+  }
+
   /** The open file of checksums: a u32 for each page, 0 for pages that were never written. */
   sums(array: number): StoreFile {
     const known = this.#sums.get(array);
@@ -69,12 +102,12 @@ export class Homes {
     this.sums(array).sync();
   }
 
-  /** Removes the files of arrays below `nextId` that nobody knows any more. */
-  removeUnknown(known: ReadonlySet<number>, nextId: number): void {
+  /** Removes the files of arrays below `nextId` that nobody knows any more, and nobody is making. */
+  removeUnknown(known: ReadonlySet<number>, nextId: number, isReserved: (array: number) => boolean): void {
     const { readdirSync, rmSync } = builtin("fs");
     for (const name of readdirSync(this.folder)) {
       const id = Number(/^a(\d+)\.(dat|sum)$/.exec(name)?.[1] ?? Number.NaN);
-      if (Number.isNaN(id) || known.has(id) || id >= nextId) continue;
+      if (Number.isNaN(id) || known.has(id) || id >= nextId || isReserved(id)) continue;
       const path = builtin("path").join(this.folder, name);
       if (announce("remove", path, 0, 0)) rmSync(path, { force: true });
     }

@@ -47,10 +47,10 @@ export class LayeredView {
   homeBytes = 0;
   /** Where views that were handed out end. */
   exposed = 0;
+  /** Pages that were copied because there are no mappings left: places in files by place in memory. */
+  #copies = new Map<number, { file: DataFile; offset: number }>();
   #layers: Layer[] = [];
   #spilled: Layer[] = [];
-  /** Pages that are copies in private memory, for want of mappings: their places in files by place in memory. */
-  #copies = new Map<number, { readonly file: DataFile; readonly offset: number }>();
   #home: DataFile | undefined;
   #plain = true;
 
@@ -62,9 +62,9 @@ export class LayeredView {
   reset(home: DataFile | undefined, bytes: number): void {
     this.view.lay(0, this.view.length, undefined, 0);
     this.view.forgetOverlays();
+    this.#copies.clear();
     this.#layers = [{ start: 0, length: this.view.length, file: undefined, offset: 0 }];
     this.#spilled = [];
-    this.#copies.clear();
     this.#plain = true;
     this.homeBytes = 0;
     this.growHome(home, bytes);
@@ -89,7 +89,7 @@ export class LayeredView {
     if (end <= start) return;
     this.view.lay(start, end - start, file, offset);
     if (file === undefined || file !== this.#home || offset !== start) this.#plain = false;
-    if (this.#copies.size > 0) this.#uncopy(start, end);
+    for (const at of this.#copies.keys()) if (at >= start && at < end) this.#copies.delete(at);
     this.#layers.push({ start, length: end - start, file, offset });
   }
 
@@ -99,54 +99,60 @@ export class LayeredView {
    */
   layRuns(runs: Float64Array, count: number, file: DataFile): void {
     this.#plain = false;
-    if (!PrivateView.fits(count)) {
-      const size = pageSize();
-      for (let i = 0; i < count; i++) {
-        const [start = 0, length = 0, offset = 0] = [runs[3 * i], runs[3 * i + 1], runs[3 * i + 2]];
-        file.readInto(offset, this.view.bytes(start, length));
-        for (let at = 0; at < length; at += size) this.#copies.set(start + at, { file, offset: offset + at });
-      }
-      return;
+    if (count > 1 && !PrivateView.fits(count)) this.#copyRuns(runs, count, file);
+    else {
+      this.view.layRuns(runs, count, file);
+      if (this.#copies.size > 0) this.#uncopy(runs, count);
     }
-    this.view.layRuns(runs, count, file);
-    if (this.#copies.size > 0)
-      for (let i = 0; i < count; i++) this.#uncopy(runs[3 * i] ?? 0, (runs[3 * i] ?? 0) + (runs[3 * i + 1] ?? 0));
     for (let i = 0; i < count; i++) {
       const [start = 0, length = 0, offset = 0] = [runs[3 * i], runs[3 * i + 1], runs[3 * i + 2]];
       this.#layers.push({ start, length, file, offset });
     }
   }
 
-  /** Something else lies in [from, to): what was copied there is of no meaning. */
-  #uncopy(from: number, to: number): void {
+  #copyRuns(runs: Float64Array, count: number, file: DataFile): void {
     const size = pageSize();
-    if ((to - from) / size < this.#copies.size) for (let at = from; at < to; at += size) this.#copies.delete(at);
-    else for (const at of this.#copies.keys()) if (at >= from && at < to) this.#copies.delete(at);
+    for (let i = 0; i < count; i++) {
+      const [start = 0, length = 0, offset = 0] = [runs[3 * i], runs[3 * i + 1], runs[3 * i + 2]];
+      file.readInto(offset, this.view.bytes(start, length));
+      for (let at = 0; at < length; at += size) this.#copies.set(start + at, { file, offset: offset + at });
+    }
   }
 
-  /** Runs less the pages that are copies still. */
-  #lessCopies({ data, count }: Runs): Runs {
+  /** Files are laid over what was copied. */
+  #uncopy(runs: Float64Array, count: number): void {
     const size = pageSize();
-    const pairs: number[] = [];
     for (let i = 0; i < count; i++) {
-      const [start = 0, length = 0] = [data[2 * i], data[2 * i + 1]];
+      const [start = 0, length = 0] = [runs[3 * i], runs[3 * i + 1]];
+      for (let at = start; at < start + length; at += size) this.#copies.delete(at);
+    }
+  }
+
+  /** Private changes of the runs are gone: what is laid there is seen again. */
+  restore(runs: Float64Array, count: number): void {
+    this.view.restore(runs, count);
+    if (this.#copies.size === 0) return;
+    const size = pageSize();
+    for (let i = 0; i < count; i++) {
+      const [start = 0, length = 0] = [runs[2 * i], runs[2 * i + 1]];
       for (let at = start; at < start + length; at += size) {
         const copy = this.#copies.get(at);
-        if (copy === undefined) pairs.push(at, size);
-        else this.view.differing(at, size, copy.file, copy.offset, pairs);
+        if (copy !== undefined) copy.file.readInto(copy.offset, this.view.bytes(at, size));
       }
     }
-    return merge(pairs);
+  }
+
+  /** The array grows from `bytes`: what old views wrote behind its end was never its own. */
+  clear(bytes: number, before: number, after: number): void {
+    const tail = Math.min(before, this.exposed) - bytes;
+    if (tail > 0 && this.view.bytes(bytes, tail).some((byte) => byte !== 0)) this.view.bytes(bytes, tail).fill(0);
+    const end = Math.min(after, this.exposed);
+    if (end > before) this.restore(Float64Array.of(before, end - before), 1);
   }
 
   /** Whether nothing is laid here but the home file, each page at its place, and zeros behind it. */
   get plain(): boolean {
     return this.#plain;
-  }
-
-  /** Whether private memory holds what should be laid here. */
-  get copied(): boolean {
-    return this.#copies.size > 0;
   }
 
   /** How many parts of files and zeros are laid here. */
@@ -156,10 +162,20 @@ export class LayeredView {
 
   /** Pages written since they were laid, within `bytes`. */
   #written(bytes: number, way: DirtyWay): Runs {
-    if (way === "compare") return this.#differing(bytes);
-    const dirty = this.view.dirty(0, bytes, way);
-    const runs = way === "pagemap" ? this.#withoutZeroPages(dirty) : dirty;
-    return this.#copies.size === 0 ? runs : this.#lessCopies(runs);
+    if (way === "scan") return this.#withoutCopies(this.view.dirty(0, bytes, way));
+    if (way === "pagemap") return this.#withoutCopies(this.#withoutZeroPages(this.view.dirty(0, bytes, way)));
+    const pairs: number[] = [];
+    const covered: [number, number][] = [];
+    for (const { start, length, file, offset } of [...this.#layers].reverse()) {
+      let parts: [number, number][] = [[start, Math.min(start + length, bytes)]];
+      for (const [from, to] of covered) parts = parts.flatMap(([a, b]) => outside(a, b, from, to));
+      for (const [a, b] of parts)
+        if (a < b) {
+          this.view.differing(a, b - a, file, offset + a - start, pairs);
+          covered.push([a, b]);
+        }
+    }
+    return merge(pairs);
   }
 
   /** To pagemap a page of zeros that was only read looks like a written one: where zeros are laid, zeros are no change. */
@@ -174,24 +190,23 @@ export class LayeredView {
     return merge(pairs);
   }
 
-  #laysZeros(at: number): boolean {
-    return this.#layers.findLast(({ start, length }) => at >= start && at < start + length)?.file === undefined;
-  }
-
-  #differing(bytes: number): Runs {
+  #withoutCopies(runs: Runs): Runs {
+    if (this.#copies.size === 0) return runs;
+    const size = pageSize();
     const pairs: number[] = [];
-    const covered: [number, number][] = [];
-    const copies = [...this.#copies].map(([start, { file, offset }]) => ({ start, length: pageSize(), file, offset }));
-    for (const { start, length, file, offset } of [...this.#layers, ...copies].reverse()) {
-      let parts: [number, number][] = [[start, Math.min(start + length, bytes)]];
-      for (const [from, to] of covered) parts = parts.flatMap(([a, b]) => outside(a, b, from, to));
-      for (const [a, b] of parts)
-        if (a < b) {
-          this.view.differing(a, b - a, file, offset + a - start, pairs);
-          covered.push([a, b]);
-        }
+    for (let i = 0; i < runs.count; i++) {
+      const [start = 0, length = 0] = [runs.data[2 * i], runs.data[2 * i + 1]];
+      for (let at = start; at < start + length; at += size) {
+        const copy = this.#copies.get(at);
+        if (copy === undefined) pairs.push(at, size);
+        else this.view.differing(at, size, copy.file, copy.offset, pairs);
+      }
     }
     return merge(pairs);
+  }
+
+  #laysZeros(at: number): boolean {
+    return this.#layers.findLast(({ start, length }) => at >= start && at < start + length)?.file === undefined;
   }
 
   /** Pages that the transaction has changed, within `bytes`. */
@@ -202,19 +217,6 @@ export class LayeredView {
     for (const { start, length } of this.#spilled)
       if (start < bytes) pairs.push(start, Math.min(length, bytes - start));
     return merge(pairs);
-  }
-
-  /** The same, wherever a view may have been written through. */
-  everywhere(way: DirtyWay): Runs {
-    return this.changed(Math.min(this.view.length, Math.ceil(this.exposed / pageSize()) * pageSize()), way);
-  }
-
-  /** The array grows from `bytes`: what old views wrote behind its end was never its own. */
-  clear(bytes: number, before: number, after: number): void {
-    const tail = Math.min(before, this.exposed) - bytes;
-    if (tail > 0 && this.view.bytes(bytes, tail).some((byte) => byte !== 0)) this.view.bytes(bytes, tail).fill(0);
-    const end = Math.min(after, this.exposed);
-    if (end > before) this.view.restore(Float64Array.of(before, end - before), 1);
   }
 
   /** Moves written pages to a file that only this transaction knows; their memory is given back. Returns bytes. */
@@ -247,12 +249,11 @@ export class LayeredView {
     }
   }
 
-  /** The array has become shorter: what was spilled behind its end is of no meaning any more. */
+  /** What was spilled from `end` on is cut off: the array ends there. */
   cutSpilled(end: number): void {
-    this.#spilled = this.#spilled.flatMap((layer) => {
-      if (layer.start + layer.length <= end) return [layer];
-      return layer.start < end ? [{ ...layer, length: end - layer.start }] : [];
-    });
+    this.#spilled = this.#spilled
+      .filter(({ start }) => start < end)
+      .map((layer) => ({ ...layer, length: Math.min(layer.length, end - layer.start) }));
   }
 
   /** The transaction is over: what it spilled is of no meaning any more. */

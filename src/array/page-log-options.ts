@@ -19,3 +19,9 @@ export interface PageLogOptions {
   /** How changed pages are found. Default: the best that the system has. */
   dirtyWay?: DirtyWay;
 }
+
+/** Layers of a view beyond which it is set up anew. */
+export const MOST_LAYERS = 8192;
+
+/** Layers that are worth it to set a view up anew when the process has hardly any mappings left. */
+export const FEW_LAYERS = 256;

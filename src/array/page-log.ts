@@ -14,7 +14,7 @@ import type { Catalogue } from "./catalogue.ts";
 import { Committer } from "./committer.ts";
 import { checkConflicts } from "./conflicts.ts";
 import type { ArrayEngine, Change, Durability } from "./engine.ts";
-import { type FreshPages, Growth } from "./growth.ts";
+import { FreshArrays, type FreshPages } from "./fresh-arrays.ts";
 import { History } from "./history.ts";
 import { Homes } from "./homes.ts";
 import type { LayeredView } from "./layered-view.ts";
@@ -45,7 +45,7 @@ export class PageLog implements ArrayEngine {
   readonly #views: Views;
   readonly #applier: Applier;
   readonly #settler: Settler;
-  readonly #growth: Growth;
+  readonly #fresh: FreshArrays;
   readonly #committer: Committer;
   /** A transaction is running. */
   #active = false;
@@ -68,7 +68,7 @@ export class PageLog implements ArrayEngine {
     this.#homes = homes;
     this.#views = views;
     this.#applier = applier;
-    this.#growth = new Growth(history, homes, shared);
+    this.#fresh = new FreshArrays(homes, shared, this.pageSize);
     this.#settler = new Settler(history, applier, shared);
     const settler = this.#settler;
     this.#committer = new Committer(folder, options, { history, homes, views, applier, shared, settler });
@@ -133,10 +133,6 @@ export class PageLog implements ArrayEngine {
     return this.#shared.head;
   }
 
-  get current(): boolean {
-    return this.#shared.head === this.snapshot && this.#history.unseen.length === 0;
-  }
-
   /** Newest transaction that the home files hold. */
   get applied(): number {
     return this.#shared.applied;
@@ -158,10 +154,9 @@ export class PageLog implements ArrayEngine {
 
   begin(mayShow: () => void = () => {}): void {
     this.settle();
-    this.#active = true;
     const history = this.#history;
+    const { head, applied } = this.#shared.acquire();
     try {
-      const { head, applied } = this.#shared.acquire();
       if (head !== history.cursor.txid || history.unseen.length > 0) {
         mayShow();
         history.read(head);
@@ -173,6 +168,7 @@ export class PageLog implements ArrayEngine {
       this.end();
       throw error;
     }
+    this.#active = true;
   }
 
   /** What a commit left for later: its views show it out of files. Between transactions only. */
@@ -194,13 +190,13 @@ export class PageLog implements ArrayEngine {
   #tend(idle: boolean): void {
     if (this.#closed || this.#committer.poison !== undefined) return;
     /* What others have committed is not read here: views stay as they are. */
-    const mine = !this.#active && this.#shared.head === this.snapshot;
+    const { superblock } = this.#history;
+    const mine = !this.#active && this.#shared.head === this.snapshot && this.#shared.sequence === superblock.sequence;
     if (!mine || !this.#shared.tryCommitLock()) {
       this.#tendLater();
       return;
     }
     try {
-      this.#followSuperblock();
       this.#settler.settle(true);
       if (idle || this.logBytes > this.#options.segmentBytes / 2) this.#applier.checkpoint();
       if (!idle) this.#history.log.makeRoom(this.#history.cursor);
@@ -221,7 +217,7 @@ export class PageLog implements ArrayEngine {
 
   end(committed = false): void {
     this.#active = false;
-    this.#growth.release(committed);
+    this.#fresh.release(committed);
     this.#shared.release();
   }
 
@@ -239,13 +235,17 @@ export class PageLog implements ArrayEngine {
     return Promise.resolve(this.view(array, reserve));
   }
 
+  reserve(first: number): number {
+    return this.#fresh.reserve(first);
+  }
+
   firstFresh(array: number): number | undefined {
-    return this.#growth.firstFree(array);
+    return this.#fresh.firstFree(array);
   }
 
   writeFresh(array: number, first: number, pages: number, block: (at: number) => Uint8Array): void {
     try {
-      const home = this.#growth.write(array, first, pages, block);
+      const home = this.#fresh.write(array, first, pages, block);
       this.#views.find(array)?.layFresh(first * this.pageSize, pages * this.pageSize, home);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
@@ -255,19 +255,19 @@ export class PageLog implements ArrayEngine {
   }
 
   fresh(array: number): readonly FreshPages[] {
-    return this.#growth.ranges(array);
+    return this.#fresh.ranges(array);
   }
 
   showFresh(array: number): void {
-    for (const { first, end } of this.#growth.ranges(array))
+    for (const { first, end } of this.#fresh.ranges(array))
       this.#views
         .find(array)
         ?.layFresh(first * this.pageSize, (end - first) * this.pageSize, this.#homes.get(array).file);
   }
 
   cutFresh(array: number, keep: readonly FreshPages[], end: number): void {
-    if (this.#growth.ranges(array).length === 0) return;
-    this.#growth.cut(array, ({ first }) => Math.min(end, keep.find((kept) => kept.first === first)?.end ?? 0));
+    if (this.#fresh.ranges(array).length === 0) return;
+    this.#fresh.cut(array, ({ first }) => Math.min(end, keep.find((kept) => kept.first === first)?.end ?? 0));
   }
 
   reset(array: number): void {
@@ -297,7 +297,7 @@ export class PageLog implements ArrayEngine {
     const history = this.#history;
     const { log } = history;
     history.read(this.#shared.head);
-    this.#followSuperblock();
+    if (this.#shared.sequence !== history.superblock.sequence) history.followSuperblock();
     for (;;) {
       const orphan = log.next(history.cursor);
       if (orphan === undefined || log.firstBad(orphan) >= 0) return;
@@ -307,40 +307,21 @@ export class PageLog implements ArrayEngine {
     }
   }
 
-  #followSuperblock(): void {
-    if (this.#shared.sequence !== this.#history.superblock.sequence) this.#history.followSuperblock();
-  }
-
-  async commit(change: Change, durability: Durability): Promise<number> {
-    const end = performance.now() + this.#options.lockTimeout;
-    for (;;) {
-      const txid = await this.#locked(() => this.#tryCommit(change, durability));
-      if (txid !== undefined) {
-        this.#later ??= setImmediate(() => {
-          this.#later = undefined;
-          this.#tend(false);
-        });
-        return txid;
-      }
-      if (performance.now() > end) throw new LockedError(builtin("path").join(this.folder, "lock"));
-      await pause(2);
-    }
-  }
-
-  /** Undefined when another transaction is writing behind the high water of the same array. */
-  #tryCommit(change: Change, durability: Durability): number | undefined {
-    const history = this.#history;
-    this.checkSnapshot();
-    this.#catchUp();
-    if (history.unseen === "reset") throw new SnapshotTooOldError(this.folder);
-    if (!mutations.noConflicts)
-      checkConflicts(change, history.unseen, this.pageSize, history.nameOf, history.shown.catalogue.arrays);
-    for (const { array, runs, count } of change.pages) {
-      const last = count === 0 ? 0 : (runs[2 * count - 2] ?? 0) + (runs[2 * count - 1] ?? 0);
-      if (last > (history.info(array)?.highWater ?? 0) * this.pageSize && !this.#growth.claim(array, false))
-        return undefined;
-    }
-    return this.#committer.write(change, durability);
+  commit(change: Change, durability: Durability): Promise<number> {
+    return this.#locked(() => {
+      const history = this.#history;
+      this.checkSnapshot();
+      this.#catchUp();
+      if (history.unseen === "reset") throw new SnapshotTooOldError(this.folder);
+      if (!mutations.noConflicts)
+        checkConflicts(change, history.unseen, this.pageSize, history.nameOf, history.shown.catalogue.arrays);
+      const txid = this.#committer.write(change, durability);
+      this.#later ??= setImmediate(() => {
+        this.#later = undefined;
+        this.#tend(false);
+      });
+      return txid;
+    });
   }
 
   /** Applies what no snapshot keeps, makes it durable and shortens the log. */
@@ -352,9 +333,15 @@ export class PageLog implements ArrayEngine {
     });
   }
 
-  /** Verifies every checksum of superblocks and log; what is wrong. */
+  /** Verifies every checksum of superblocks, log and home files; what is wrong. */
   verify(): CorruptError[] {
-    return verifyStore(this.#head, this.#history, this.#homes, this.#shared);
+    const locked = (work: () => void): void =>
+      this.#shared.withCommitLock(() => {
+        this.#catchUp();
+        this.#applier.apply(this.#applier.limit(this.#active ? this.snapshot : Number.POSITIVE_INFINITY));
+        work();
+      });
+    return verifyStore(this.#head, this.#history, this.#homes, this.#shared, locked);
   }
 
   /** Closes; checkpoints first if nobody is committing and nothing failed. */
@@ -378,7 +365,7 @@ export class PageLog implements ArrayEngine {
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#growth.release(true);
+    this.#fresh.release(true);
     clearImmediate(this.#later);
     clearTimeout(this.#idle);
     this.#views.close();

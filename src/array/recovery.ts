@@ -66,4 +66,7 @@ export function recover(history: History, homes: Homes, shared: SharedState, app
   const hadRecords = records.length > 0;
   applier.apply(Math.min(shared.head, ...Object.values(history.catalogue.snapshots)));
   if (hadRecords) applier.persist(history.records.length === 0 ? superblock.epoch + 1 : superblock.epoch);
+  /* Nobody else is here who could be making arrays. */
+  const known = new Set([...history.base.arrays, ...history.catalogue.arrays].map(({ id }) => id));
+  homes.removeUnknown(known, Number.POSITIVE_INFINITY, () => false);
 }

@@ -62,7 +62,7 @@ export class Settler {
   #show({ view, runs, segment, offset }: Kept, home: boolean): void {
     const same = view.view.same(runs, runs.length / 2, segment.file, offset);
     if (home && view.plain) {
-      view.view.restore(same.data, same.count);
+      view.restore(same.data, same.count);
       return;
     }
     const triples: number[] = [];

@@ -9,15 +9,15 @@ const COMMIT = 0;
 const GATE = 1;
 const OPEN = 2;
 const LIVENESS = 64;
-const GROWTH: number = 2 ** 20;
+const RESERVED: number = 2 ** 20;
 const SLOTS = 1024;
 const HEADER_WORDS = 64;
 const SLOT_WORDS = 8;
 const HEAD = 1;
 const APPLIED = 2;
 const DURABLE = 3;
-const SLOTS_USED = 4;
-const SEQUENCE = 5;
+const SEQUENCE = 4;
+const SLOTS_USED = 5;
 const SHM_BYTES = (HEADER_WORDS + SLOTS * SLOT_WORDS) * 8;
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
@@ -40,6 +40,7 @@ export class SharedState {
   readonly #words: BigInt64Array;
   readonly #timeout: number;
   #slot = -1;
+  #reserved = new Set<number>();
 
   private constructor(lock: DataFile, shm: Mapping, alone: boolean, timeout: number) {
     this.#lock = lock;
@@ -212,13 +213,22 @@ export class SharedState {
     lockRange(this.#lock, "none", COMMIT, 1);
   }
 
-  /** For who writes behind the high water of an array. */
-  growthLock(array: number): boolean {
-    return lockRange(this.#lock, "exclusive", GROWTH + array, 1);
+  /** Takes the number of an array that is to be made; false when another transaction has it. */
+  reserve(array: number): boolean {
+    if (this.#reserved.has(array) || !lockRange(this.#lock, "exclusive", RESERVED + array, 1)) return false;
+    this.#reserved.add(array);
+    return true;
   }
 
-  growthUnlock(array: number): void {
-    lockRange(this.#lock, "none", GROWTH + array, 1);
+  unreserve(array: number): void {
+    if (this.#reserved.delete(array)) lockRange(this.#lock, "none", RESERVED + array, 1);
+  }
+
+  /** Whether a transaction is making an array of this number. */
+  isReserved(array: number): boolean {
+    if (!this.reserve(array)) return true;
+    this.unreserve(array);
+    return false;
   }
 
   close(): void {

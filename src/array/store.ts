@@ -12,10 +12,10 @@ import {
 import type { Runs } from "../memory/private-view.ts";
 import { BigArray } from "./big-array.ts";
 import type { ArrayInfo } from "./catalogue.ts";
-import { Changes } from "./changes.ts";
+import { Changes, type SavedChanges } from "./changes.ts";
 import { type DType, itemSize } from "./dtype.ts";
 import type { ChangedPages, Durability } from "./engine.ts";
-import type { FreshPages } from "./growth.ts";
+import type { FreshPages } from "./fresh-arrays.ts";
 import type { LayeredView } from "./layered-view.ts";
 import type { PageLog } from "./page-log.ts";
 import { checkShape, MOST_BYTES, sizeOf } from "./slicing.ts";
@@ -24,8 +24,7 @@ import { StoreBacking } from "./store-backing.ts";
 import type { ArrayOptions, StoreOptions } from "./store-options.ts";
 import { type Savepoint, Transaction } from "./transaction.ts";
 
-interface SavedState {
-  readonly changes: Changes;
+interface SavedState extends SavedChanges {
   readonly spilled: ReadonlyMap<number, readonly unknown[]>;
   readonly fresh: ReadonlyMap<number, readonly FreshPages[]>;
 }
@@ -88,7 +87,6 @@ export class ArrayStore implements Disposable {
   begin(): Transaction {
     this.#live();
     if (this.#transaction !== undefined) throw new TransactionError("a transaction is running already");
-    this.#engine.settle();
     this.#engine.begin(() => this.#refuseStrays());
     for (const id of [...this.#arrays.keys()]) if (this.#engineInfo(id) === undefined) this.#forget(id);
     this.#transaction = new Transaction(this, this.#engine.snapshot);
@@ -179,7 +177,9 @@ export class ArrayStore implements Disposable {
     if (order !== "C" && order !== "F") throw new InvalidArgumentError(`order is "C" or "F", not ${String(order)}`);
     checkShape(shape, itemSize(dtype));
     if (this.#all().some((info) => info.name === name)) throw new NameInUseError(name);
-    const id = Math.max(this.#engine.catalogue.nextId, ...[...this.#changes.infos.keys()].map((each) => each + 1));
+    const id = this.#engine.reserve(
+      Math.max(this.#engine.catalogue.nextId, ...[...this.#changes.infos.keys()].map((each) => each + 1)),
+    );
     const info: ArrayInfo = { id, name, dtype, shape, order, highWater: 0, ...(attributes ? { attributes } : {}) };
     this.#changes.infos.set(id, info);
     this.#changes.created.add(id);
@@ -293,9 +293,9 @@ export class ArrayStore implements Disposable {
       const tail = Math.min(after, before) - bytes;
       if (tail > 0) memory.view.bytes(bytes, tail).fill(0);
       if (after < before) {
-        memory.cutSpilled(after);
         this.#engine.cutFresh(id, this.#engine.fresh(id), after / pageSize);
         memory.lay(after, before - after, undefined, 0);
+        memory.cutSpilled(after);
         this.#changes.addZeros(id, after / pageSize, before / pageSize);
       }
     }
@@ -309,7 +309,6 @@ export class ArrayStore implements Disposable {
     const { pageSize } = this.#engine;
     const none = { from: offset, to: offset };
     if (this.#transaction === undefined || length < (this.#options.directBytes ?? 2 ** 20)) return none;
-    if (offset + length <= (this.#engineInfo(id)?.highWater ?? 0) * pageSize) return none;
     const memory = this.memory(id);
     const first = this.#engine.firstFresh(id);
     if (first === undefined) return none;
@@ -411,11 +410,11 @@ export class ArrayStore implements Disposable {
       }
       if (this.#engineInfo(id) === undefined) continue;
       const view = this.memory(id);
-      if (this.#changes.zeros.has(id) || view.spilled.length > 0 || view.copied || this.#engine.fresh(id).length > 0)
+      if (this.#changes.zeros.has(id) || view.spilled.length > 0 || this.#engine.fresh(id).length > 0)
         this.#engine.reset(id);
       else {
-        const runs = view.everywhere(this.#engine.dirtyWay);
-        view.view.restore(runs.data, runs.count);
+        const runs = view.changed(view.view.length, this.#engine.dirtyWay);
+        view.restore(runs.data, runs.count);
       }
     }
     this.#ended(false);
@@ -441,7 +440,7 @@ export class ArrayStore implements Disposable {
     const spilled = new Map<number, readonly unknown[]>();
     for (const id of this.#arrays.keys()) if (!this.#changes.dropped.has(id)) spilled.set(id, this.memory(id).spilled);
     const fresh = new Map([...this.#arrays.keys()].map((id) => [id, [...this.#engine.fresh(id)]]));
-    this.#saved.set(savepoint, { changes: this.#changes.copy(), spilled, fresh });
+    this.#saved.set(savepoint, { ...this.#changes.saved(), spilled, fresh });
     return savepoint;
   }
 
@@ -449,11 +448,12 @@ export class ArrayStore implements Disposable {
   restore(savepoint: Savepoint): void {
     const state = this.#saved.get(savepoint);
     if (state === undefined) throw new TransactionError("the savepoint is unknown");
-    const { created } = this.#changes;
-    this.#changes.restore(state.changes);
+    this.#changes.restore(state);
     for (const id of [...this.#arrays.keys()]) {
-      if (created.has(id) && !this.#changes.created.has(id)) {
+      if (this.#changes.created.has(id) && !state.infos.has(id)) {
+        this.#changes.created.delete(id);
         this.#forget(id);
+        this.#engine.cutFresh(id, [], 0);
         continue;
       }
       if (this.#changes.dropped.has(id)) continue;

@@ -12,7 +12,12 @@ import { readSuperblock } from "./superblocks.ts";
 const CHUNK = 4096;
 
 /** Pages whose checksum does not hold. */
-function badPages({ id, name, highWater }: ArrayInfo, homes: Homes, pageSize: number, shared: SharedState) {
+function badPages(
+  { id, name, highWater }: ArrayInfo,
+  homes: Homes,
+  pageSize: number,
+  locked: (work: () => void) => void,
+): CorruptError[] {
   const found: CorruptError[] = [];
   const home = homes.get(id);
   const sums = homes.sums(id);
@@ -34,12 +39,21 @@ function badPages({ id, name, highWater }: ArrayInfo, homes: Homes, pageSize: nu
         );
     }
   };
-  for (let first = 0; first < highWater; first += CHUNK) shared.withCommitLock(() => check(first));
+  for (let first = 0; first < highWater; first += CHUNK) locked(() => check(first));
   return found;
 }
 
-/** Verifies every checksum of superblocks, log and home files; what is wrong. */
-export function verifyStore(head: StoreFile, history: History, homes: Homes, shared: SharedState): CorruptError[] {
+/**
+ * Verifies every checksum of superblocks, log and home files; what is wrong. `locked` does some work with the commit lock
+ * held, and the home files as whole as the log can make them: somebody may have died while he wrote there.
+ */
+export function verifyStore(
+  head: StoreFile,
+  history: History,
+  homes: Homes,
+  shared: SharedState,
+  locked: (work: () => void) => void,
+): CorruptError[] {
   const { log } = history;
   const found: CorruptError[] = [];
   let cursor = startOf(readSuperblock(head));
@@ -57,7 +71,7 @@ export function verifyStore(head: StoreFile, history: History, homes: Homes, sha
     const home = homes.get(info.id);
     if (home.size() < info.highWater * log.pageSize)
       found.push(new CorruptError(home.path, home.size(), `array "${info.name}" was truncated from outside`));
-    found.push(...badPages(info, homes, log.pageSize, shared));
+    found.push(...badPages(info, homes, log.pageSize, locked));
   }
   return found;
 }

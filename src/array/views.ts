@@ -1,11 +1,11 @@
 import { CorruptError, NotFoundError } from "../errors.ts";
-import type { DirtyWay } from "../memory/private-view.ts";
+import { type DirtyWay, PrivateView } from "../memory/private-view.ts";
+import type { Catalogue } from "./catalogue.ts";
 import type { History } from "./history.ts";
 import type { Homes } from "./homes.ts";
 import { LayeredView } from "./layered-view.ts";
 import type { LogRecord } from "./log.ts";
-
-const FEW_LAYERS = 64;
+import { FEW_LAYERS, MOST_LAYERS } from "./page-log-options.ts";
 
 /** The views of one connection: they show the home files and what the log holds above them. */
 export class Views {
@@ -37,11 +37,14 @@ export class Views {
 
   /** Shows the snapshot, and nothing of the transaction. */
   reset(array: number): void {
+    const { shown, unseen } = this.#history;
+    if (unseen === "reset") this.#setUp(array, this.#history.catalogue, Number.POSITIVE_INFINITY);
+    else this.#setUp(array, shown.catalogue, shown.txid);
+  }
+
+  #setUp(array: number, catalogue: Catalogue, txid: number): void {
     const view = this.#views.get(array);
     if (view === undefined) return;
-    const { shown, unseen } = this.#history;
-    const { catalogue, txid } =
-      unseen === "reset" ? { catalogue: this.#history.catalogue, txid: Number.POSITIVE_INFINITY } : shown;
     const highWater = catalogue.arrays.find(({ id }) => id === array)?.highWater ?? 0;
     const home = highWater > 0 ? this.#homes.get(array) : undefined;
     if (home !== undefined && home.size() < highWater * this.#pageSize)
@@ -65,8 +68,12 @@ export class Views {
     for (const [array, view] of this.#views) {
       const info = this.#history.info(array);
       if (info === undefined) continue;
-      if (unseen === "reset") {
-        this.reset(array);
+      if (
+        unseen === "reset" ||
+        view.layered > MOST_LAYERS ||
+        (view.layered > FEW_LAYERS && !PrivateView.fits(FEW_LAYERS))
+      ) {
+        this.#setUp(array, this.#history.catalogue, Number.POSITIVE_INFINITY);
         continue;
       }
       const home = info.highWater > 0 ? this.#homes.get(array).file : undefined;
@@ -84,7 +91,7 @@ export class Views {
     for (const [array, view] of this.#views) {
       if (view.plain && view.layered < FEW_LAYERS) continue;
       const isLogged = this.#history.records.some(({ runs }) => runs.some((run) => run.array === array));
-      if (!isLogged && view.everywhere(way).count === 0) this.reset(array);
+      if (!isLogged && view.changed(view.view.length, way).count === 0) this.reset(array);
     }
   }
 
