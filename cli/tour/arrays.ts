@@ -3,23 +3,16 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { type ArrayStore, openStore } from "../../src/array/main.ts";
 import { bytes, duration, paragraph, progress, rate, say, table } from "../terminal.ts";
 import { type Chapter, MemoryPeak } from "./chapter.ts";
 import type { FoundFile } from "./files.ts";
+import { countPairs } from "./pairs.ts";
 
-const MOST_BYTES = 2 ** 27;
-const PER_TRANSACTION = 2 ** 24;
+const LARGEST = 2 ** 20;
+const MOST_BYTES = 2 ** 26;
+const PER_TRANSACTION = 2 ** 22;
 const KILLS = 8;
-
-/** Counts every pair of neighbouring bytes. */
-export function countPairs(content: Uint8Array, pairs: Float64Array): void {
-  for (let i = 1; i < content.length; i++) {
-    const at = (content[i - 1] ?? 0) * 256 + (content[i] ?? 0);
-    pairs[at] = (pairs[at] ?? 0) + 1;
-  }
-}
 
 const sumOf = (pairs: Float64Array): number => pairs.reduce((sum, count) => sum + count, 0);
 
@@ -29,7 +22,7 @@ function portions(files: readonly FoundFile[]): FoundFile[][] {
   let left = MOST_BYTES;
   let room = 0;
   for (const file of files) {
-    if (file.size > left) continue;
+    if (file.size > Math.min(left, LARGEST)) continue;
     left -= file.size;
     if (room <= 0) {
       all.push([]);
@@ -71,15 +64,15 @@ async function count(store: ArrayStore, work: readonly FoundFile[][], plain: Flo
 
 /** A process that goes on counting is killed in the middle of a commit, again and again. Returns what it had finished. */
 async function kill(folder: string, file: string): Promise<number> {
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const script = fileURLToPath(new URL(`arrays-victim.${extension}`, import.meta.url));
-  const start = "deno" in process.versions ? ["run", "-A", "--no-check", script] : [...process.execArgv, script];
+  const [, program = ""] = process.argv;
+  const flags = "deno" in process.versions ? ["run", "-A", "--no-check"] : process.execArgv;
+  const start = [...flags, program, "tour-arrays-victim"];
   const child = spawn(process.execPath, [...start, folder, file], { stdio: ["ignore", "pipe", "inherit"] });
   const ended = new Promise((resolve) => child.once("close", resolve));
   let finished = 0;
   await new Promise<void>((resolve) => {
     child.stdout.on("data", (chunk: Uint8Array) => {
-      /* A letter when a commit begins, another when it is over. */
+      /* A letter for each. */
       for (const letter of new TextDecoder().decode(chunk)) if (letter === "c") finished++;
       if (finished >= 3) resolve();
     });
