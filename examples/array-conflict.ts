@@ -37,7 +37,7 @@ if (shared !== undefined) {
   const store = openStore(path.join(folder, "store"));
   await store.transact(() => store.create("counter", { dtype: "f64", shape: 1 }));
   const script = self.endsWith(".ts") ? self : fileURLToPath(import.meta.url);
-  const flags = "deno" in process.versions ? ["run", "-A", "--quiet"] : [];
+  const flags = "deno" in process.versions ? ["run", "-A", "--quiet"] : process.execArgv;
   const child = spawn(process.execPath, [...flags, script, times, store.folder], {
     stdio: ["ignore", "inherit", "inherit"],
   });

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import path from "node:path";
 import { type ArrayStore, openStore, type Savepoint, type Transaction } from "../../src/array/main.ts";
 import { mutations } from "../../src/array/mutations.ts";
-import { ConflictError, DiskFullError, TransactionError } from "../../src/errors.ts";
+import { ConflictError, DiskFullError, LockedError, TransactionError } from "../../src/errors.ts";
 import { type DirtyWay, PrivateView } from "../../src/memory/private-view.ts";
 import { diskError, observeDisk } from "../../src/memory/store-file.ts";
 import { randomFrom } from "./disk.ts";
@@ -91,7 +91,13 @@ class Interleaving {
 
   #open(): ArrayStore {
     const dirtyWay = this.#ways[this.#random(this.#ways.length)] as DirtyWay;
-    return openStore(this.#folder, { segmentBytes: 2 ** 17, directBytes: 2 ** 14, reserve: 2 ** 19, dirtyWay });
+    return openStore(this.#folder, {
+      segmentBytes: 2 ** 17,
+      directBytes: 2 ** 14,
+      reserve: 2 ** 19,
+      lockTimeout: 50,
+      dirtyWay,
+    });
   }
 
   async run(operations: number): Promise<void> {
@@ -334,8 +340,13 @@ class Interleaving {
       else if (!empty) throw new Error(`transaction ${txid}, after ${this.#states.length - 1}`);
     } catch (error) {
       observeDisk(undefined);
-      if (error instanceof DiskFullError) {
+      if (error instanceof DiskFullError || error instanceof LockedError) {
         this.#check(connection);
+        /* Another transaction grows the same array, and goes on only when this one does not wait for it. */
+        if (!(error instanceof LockedError)) return;
+        this.#note(connection, "abort, for another grows what this one has grown");
+        transaction.abort();
+        connection.transaction = undefined;
         return;
       }
       if (!(error instanceof ConflictError)) throw error;

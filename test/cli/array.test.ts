@@ -135,3 +135,27 @@ describe("outcore array", () => {
     assert.match(stdout, /^outcore: .*does not exist \(NOT_FOUND\)\n$/);
   });
 });
+
+describe("the tour's chapter on arrays", () => {
+  it("counts, takes back, is killed, and proves it, in 80 columns", async () => {
+    const folder = tempFolder();
+    fs.writeFileSync(path.join(folder, "text"), "abababab".repeat(5000));
+    fs.writeFileSync(path.join(folder, "one"), "x");
+    const { code, stdout, stderr } = await run(
+      path.join(root, "cli", "main.ts"),
+      ["tour", folder, "--chapter", "arrays"],
+      {
+        env: { NO_COLOR: "1" },
+        timeout: 120_000,
+      },
+    );
+    assert.equal(code, 0, stdout + stderr);
+    assert.match(stdout, /most frequent +a b, 20000 times/);
+    assert.match(stdout, /processes killed in a commit +8/);
+    assert.match(stdout, /After every kill there were whole transactions only/);
+    assert.deepEqual(
+      stdout.split("\n").filter((line) => line.length > 80 && !line.startsWith("/")),
+      [],
+    );
+  }, 120_000);
+});
