@@ -10,6 +10,8 @@ double oc_dirty(double a, double l, int32_t m, double *o, double c) { (void)a, (
 double oc_differ(double a, double l, int32_t f, double t, double *o, double c) { (void)a, (void)l, (void)f, (void)t, (void)o, (void)c; return -ENOSYS; }
 double oc_write_runs(int32_t f, double t, const uint8_t *h, double l, double a, const double *r, double c) { (void)f, (void)t, (void)h, (void)l, (void)a, (void)r, (void)c; return -ENOSYS; }
 double oc_apply_runs(int32_t f, double a, const double *r, double c) { (void)f, (void)a, (void)r, (void)c; return -ENOSYS; }
+double oc_copy_runs(int32_t f, double o, int32_t t, const double *r, double c) { (void)f, (void)o, (void)t, (void)r, (void)c; return -ENOSYS; }
+double oc_same_runs(double a, const double *r, double c, int32_t f, double t, double *o, double m) { (void)a, (void)r, (void)c, (void)f, (void)t, (void)o, (void)m; return -ENOSYS; }
 double oc_advise_runs(double a, const double *r, double c, int32_t k) { (void)a, (void)r, (void)c, (void)k; return -ENOSYS; }
 double oc_overlay_runs(double a, const double *r, double c, int32_t f) { (void)a, (void)r, (void)c, (void)f; return -ENOSYS; }
 double oc_crc_runs(double a, const double *r, double c, double p, uint32_t *o) { (void)a, (void)r, (void)c, (void)p, (void)o; return -ENOSYS; }
@@ -226,6 +228,84 @@ double oc_apply_runs(int32_t fd, double address, const double *runs, double coun
     }
   }
   return done;
+}
+
+/* A window of a file that is read from its start to its end. */
+typedef struct {
+  int32_t fd;
+  double offset; /* of the next byte that is handed out */
+  size_t at, filled;
+  double left;
+  uint8_t *block;
+} file_window;
+enum { WINDOW = 1 << 18 };
+
+/* The next bytes, at most `wanted`; *got says how many. NULL and a negative *got on an error. */
+static const uint8_t *window_next(file_window *window, size_t wanted, double *got) {
+  if (window->at == window->filled) {
+    double span = window->left < WINDOW ? window->left : WINDOW;
+    double read = oc_pread(window->fd, window->block, 0, span, window->offset);
+    if (read < span) {
+      *got = read < 0 ? read : -EIO;
+      return NULL;
+    }
+    window->at = 0;
+    window->filled = (size_t)span;
+    window->offset += span;
+    window->left -= span;
+  }
+  size_t span = window->filled - window->at < wanted ? window->filled - window->at : wanted;
+  const uint8_t *bytes = window->block + window->at;
+  window->at += span;
+  *got = (double)span;
+  return bytes;
+}
+
+static double bytes_of(const double *runs, double count) {
+  double bytes = 0;
+  for (size_t i = 0; i < (size_t)count; i++) bytes += runs[2 * i + 1];
+  return bytes;
+}
+
+double oc_copy_runs(int32_t from, double offset, int32_t to, const double *runs, double count) {
+  file_window window = {from, offset, 0, 0, bytes_of(runs, count), malloc(WINDOW)};
+  if (!window.block) return -ENOMEM;
+  double done = 0;
+  for (size_t i = 0; i < (size_t)count && done >= 0; i++) {
+    double end = runs[2 * i] + runs[2 * i + 1];
+    for (double at = runs[2 * i]; at < end;) {
+      double span = end - at < FOLIO_BYTES ? end - at : FOLIO_BYTES, got;
+      const uint8_t *bytes = window_next(&window, (size_t)span, &got);
+      double put = bytes ? oc_pwrite(to, bytes, 0, got, at) : got;
+      if (put < got || !bytes) {
+        done = put < 0 ? put : -ENOSPC;
+        break;
+      }
+      done += got;
+      at += got;
+    }
+  }
+  free(window.block);
+  return done;
+}
+
+double oc_same_runs(double address, const double *runs, double count, int32_t fd, double offset, double *out,
+                    double capacity) {
+  run_list list = {out, 0, (size_t)capacity};
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  file_window window = {fd, offset, 0, 0, bytes_of(runs, count), malloc(WINDOW)};
+  if (!window.block) return -ENOMEM;
+  double result = 0;
+  for (size_t i = 0; i < (size_t)count && result >= 0; i++)
+    for (double at = 0; at < runs[2 * i + 1]; at += (double)page) {
+      const uint8_t *bytes = window_next(&window, page, &result);
+      if (!bytes) break;
+      double start = runs[2 * i] + at;
+      if (memcmp((const uint8_t *)OC_POINTER(address) + (size_t)start, bytes, page) != 0) continue;
+      if (!add_run(&list, start, (double)page)) break;
+    }
+  free(window.block);
+  return result < 0 ? result : (double)list.count;
 }
 
 double oc_advise_runs(double address, const double *runs, double count, int32_t kind) {

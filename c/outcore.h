@@ -257,6 +257,14 @@ OC_API double oc_write_runs(int32_t fd, double offset, const uint8_t *head, doub
 /* Writes each run at its own place: memory at address + start to the file at start. */
 OC_API double oc_apply_runs(int32_t fd, double address, const double *runs, double count);
 
+/* Copies file `from`, from `offset` on, to the places of the runs in file `to`, run after run. */
+OC_API double oc_copy_runs(int32_t from, double offset, int32_t to, const double *runs, double count);
+
+/* Pages of the runs that hold the same as the file from `offset` on, run after run; out as in oc_dirty, with room for
+ * all of them. */
+OC_API double oc_same_runs(double address, const double *runs, double count, int32_t fd, double offset, double *out,
+                           double capacity);
+
 /* oc_advise for each run. */
 OC_API double oc_advise_runs(double address, const double *runs, double count, int32_t kind);
 

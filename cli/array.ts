@@ -1,7 +1,17 @@
 import fs from "node:fs";
-import { Command } from "commander";
-import { type ArrayStore, type DType, fileArray, InvalidArgumentError, openStore } from "../src/array/main.ts";
-import { npyHeader, readNpyHeader } from "./npy.ts";
+import { Command, Option } from "commander";
+import { itemSize } from "../src/array/dtype.ts";
+import {
+  type ArrayStore,
+  type DType,
+  fileArray,
+  InvalidArgumentError,
+  NameInUseError,
+  NotFoundError,
+  openStore,
+  PermissionError,
+} from "../src/array/main.ts";
+import { type NpyHeader, npyHeader, readNpyHeader } from "./npy.ts";
 import { bytes, say, table } from "./terminal.ts";
 
 const PIECE = 2 ** 24;
@@ -46,11 +56,25 @@ function checkpoint(folder: string): Promise<void> {
   });
 }
 
+/** Opens a file, or says in a word what is in the way. */
+function openFile(file: string, flags: "r" | "wx"): number {
+  try {
+    return fs.openSync(file, flags);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") throw new NameInUseError(file);
+    if (code === "ENOENT" || code === "ENOTDIR") throw new NotFoundError(file, error);
+    if (code === "EACCES" || code === "EPERM" || code === "EROFS") throw new PermissionError(file, error);
+    throw error;
+  }
+}
+
 function exportArray(folder: string, name: string, file: string): Promise<void> {
   return withStore(folder, (store) => {
     const transaction = store.begin();
     const array = store.array(name);
-    const fd = fs.openSync(file, "wx");
+    const fd = openFile(file, "wx");
+    let whole = false;
     try {
       let at = 0;
       const write = (part: Uint8Array): void => {
@@ -60,9 +84,11 @@ function exportArray(folder: string, name: string, file: string): Promise<void> 
       if (file.endsWith(".npy")) write(npyHeader(array.dtype, array.shape, array.order));
       for (const { data } of array.blocks(PIECE / array.itemSize))
         write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-      say(`${name}: ${bytes(array.nbytes)} to ${file}`);
+      say(`${name}: ${array.dtype} [${array.shape.join(", ")}], ${bytes(array.nbytes)} to ${file}`);
+      whole = true;
     } finally {
       fs.closeSync(fd);
+      if (!whole) fs.rmSync(file);
       transaction.abort();
     }
   });
@@ -71,29 +97,41 @@ function exportArray(folder: string, name: string, file: string): Promise<void> 
 interface ImportOptions {
   dtype?: DType;
   shape?: string;
+  order: string;
+}
+
+/** What is in the file, from its header or from what the user says. */
+function contents(file: string, { dtype, shape, order }: ImportOptions): NpyHeader {
+  const fd = openFile(file, "r");
+  try {
+    if (file.endsWith(".npy")) return readNpyHeader(fd);
+    if (dtype === undefined) throw new InvalidArgumentError("a raw file needs --dtype");
+    const { size } = fs.fstatSync(fd);
+    const lengths = shape?.split(",").map(Number) ?? [size / itemSize(dtype)];
+    return { dtype, shape: lengths, order: order as "C" | "F", offset: 0 };
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Nothing of a file is left out. */
+function checkSize(file: string, { dtype, shape, offset }: NpyHeader): void {
+  const wanted = offset + shape.reduce((product, length) => product * length, itemSize(dtype));
+  const { size } = fs.statSync(file);
+  if (size !== wanted)
+    throw new InvalidArgumentError(`${file} has ${size} bytes, and ${dtype} [${shape.join(", ")}] takes ${wanted}`);
 }
 
 function importArray(folder: string, name: string, file: string, options: ImportOptions): Promise<void> {
-  const fd = fs.openSync(file, "r");
-  const header = ((): ReturnType<typeof readNpyHeader> => {
-    try {
-      if (file.endsWith(".npy")) return readNpyHeader(fd);
-      if (options.dtype === undefined) throw new InvalidArgumentError("a raw file needs --dtype");
-      const shape = options.shape?.split(",").map(Number);
-      return { dtype: options.dtype, shape: shape ?? [], order: "C", offset: 0 };
-    } finally {
-      fs.closeSync(fd);
-    }
-  })();
-  const { size } = fs.statSync(file);
+  const header = contents(file, options);
+  checkSize(file, header);
   return withStore(
     folder,
     async (store) => {
       await store.transact((transaction) => {
-        const one = header.shape.length > 0 ? header.shape : [0];
-        const array = store.create(name, { dtype: header.dtype, shape: one, order: header.order });
-        if (header.shape.length === 0) array.resize(Math.floor(size / array.itemSize));
-        const { dtype, offset } = header;
+        const { dtype, shape, order, offset } = header;
+        const array = store.create(name, { dtype, shape, order });
+        if (array.nbytes === 0) return;
         const source = fileArray(file, { dtype: "u8", shape: array.nbytes, offset });
         try {
           for (const { start, data } of source.array.blocks(PIECE)) {
@@ -104,8 +142,9 @@ function importArray(folder: string, name: string, file: string, options: Import
         } finally {
           source.close();
         }
-        say(`${name}: ${dtype} [${array.shape.join(", ")}], ${bytes(array.nbytes)} from ${file}`);
       });
+      const array = store.array(name);
+      say(`${name}: ${array.dtype} [${array.shape.join(", ")}], ${bytes(array.nbytes)} from ${file}`);
     },
     true,
   );
@@ -135,7 +174,8 @@ export function arrayCommand(): Command {
     .argument("<array>", "name of the new array")
     .argument("<file>")
     .option("--dtype <type>", "type of the elements of a raw file")
-    .option("--shape <lengths>", "shape of a raw file, as 100,3; default: all elements")
+    .option("--shape <lengths>", "shape of a raw file, as 100,3; default: all elements in a row")
+    .addOption(new Option("--order <order>", "how a raw file lies").choices(["C", "F"]).default("C"))
     .description("make an array of a .npy or raw file")
     .action(importArray);
   return command;

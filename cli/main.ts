@@ -6,6 +6,7 @@ import { doctorCommand } from "./doctor.ts";
 import { ringCommand } from "./ring.ts";
 import { serveCommand } from "./serve.ts";
 import { say } from "./terminal.ts";
+import { arraysVictimCommand } from "./tour/arrays-victim.ts";
 import { tourCommand } from "./tour/command.ts";
 import { version } from "./version.ts";
 
@@ -18,7 +19,8 @@ const program: Command = new Command("outcore")
   .addCommand(serveCommand())
   .addCommand(arrayCommand())
   .addCommand(chestCommand())
-  .addCommand(doctorCommand());
+  .addCommand(doctorCommand())
+  .addCommand(arraysVictimCommand(), { hidden: true });
 
 program.parseAsync().catch((error: unknown) => {
   if (!(error instanceof OutcoreError)) throw error;

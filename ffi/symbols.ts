@@ -57,6 +57,8 @@ export const symbols = {
   oc_differ: ["f64", "f64", "i32", "f64", "buffer", "f64"],
   oc_write_runs: ["i32", "f64", "buffer", "f64", "f64", "buffer", "f64"],
   oc_apply_runs: ["i32", "f64", "buffer", "f64"],
+  oc_copy_runs: ["i32", "f64", "i32", "buffer", "f64"],
+  oc_same_runs: ["f64", "buffer", "f64", "i32", "f64", "buffer", "f64"],
   oc_advise_runs: ["f64", "buffer", "f64", "i32"],
   oc_overlay_runs: ["f64", "buffer", "f64", "i32"],
   oc_crc_runs: ["f64", "buffer", "f64", "f64", "buffer"],

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError as InvalidOption } from "commander";
 import { NotFoundError, systemInfo } from "../../src/main.ts";
 import { bytes, heading, paragraph, say } from "../terminal.ts";
+import { arraysChapter } from "./arrays.ts";
 import type { Chapter } from "./chapter.ts";
 import { chestChapter } from "./chest.ts";
 import { filesBelow } from "./files.ts";
@@ -13,7 +14,7 @@ import { sendfileChapter } from "./sendfile.ts";
 import { windowsChapter } from "./windows.ts";
 
 /** One chapter for each capability, in the order of the tour. */
-const chapters: readonly Chapter[] = [windowsChapter, ringChapter, chestChapter, sendfileChapter];
+const chapters: readonly Chapter[] = [windowsChapter, ringChapter, chestChapter, arraysChapter, sendfileChapter];
 
 const SMALLEST_BUDGET = 2 ** 16;
 

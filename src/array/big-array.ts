@@ -1,8 +1,8 @@
 import { InvalidArgumentError } from "../errors.ts";
 import { LONGEST_VIEW, type Piece } from "../memory/buffer-set.ts";
 import { constructorOf, type DType, type DTypes, itemSize, type Scalar } from "./dtype.ts";
-import { NdView, type Values } from "./nd-view.ts";
-import { checkShape, extent, type Index, type Layout, sizeOf, slice, stridesOf } from "./slicing.ts";
+import { flatValues, NdView, type Values } from "./nd-view.ts";
+import { checkShape, extent, type Index, isContiguous, type Layout, sizeOf, slice, stridesOf } from "./slicing.ts";
 
 /** What a big array stands on. */
 export interface Backing {
@@ -13,6 +13,11 @@ export interface Backing {
   piece(offset: number, length: number): Piece;
   /** New bytes are zeros. */
   resize(shape: readonly number[]): void;
+  /**
+   * Writes what it can of bytes [offset, offset + length) without a detour through memory: `block` gives the bytes from
+   * a place in the range on, as many as it likes. What it has written; the rest is for the caller.
+   */
+  bulk(offset: number, length: number, block: (at: number) => Uint8Array): { from: number; to: number };
   /** Called after bulk writes of so many bytes. */
   wrote(bytes: number): void;
   reference(): { readonly store: string; readonly name: string };
@@ -31,6 +36,19 @@ export interface ArrayReference {
 }
 
 const BLOCK_BYTES = 2 ** 23;
+const PUT_BYTES = 2 ** 16;
+
+/** The bytes of values that are of an array's own type already. */
+function bytesOf(values: ArrayLike<unknown>, Type: unknown): Uint8Array | undefined {
+  if (!ArrayBuffer.isView(values) || values.constructor !== Type) return undefined;
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+function slicePart(values: ArrayLike<unknown>, start: number, end: number): ArrayLike<unknown> {
+  if (start === 0 && end === values.length) return values;
+  if (ArrayBuffer.isView(values)) return (values as unknown as Float64Array).subarray(start, end);
+  return Array.prototype.slice.call(values, start, end);
+}
 
 /**
  * An array that may be larger than memory. Slices are native typed arrays over its memory: nothing is read until it is
@@ -164,16 +182,61 @@ export class BigArray<D extends DType = DType> {
       (this.typed(layout.offset, 1) as unknown as unknown[])[0] = values;
       return;
     }
+    const count = sizeOf(layout.shape);
+    const flat = typeof values === "number" || typeof values === "bigint" ? undefined : flatValues(values);
+    if (isContiguous(layout) && (flat === undefined || flat.length === count)) {
+      this.#put(layout.offset, count, flat ?? (values as Scalar<D>));
+      return;
+    }
     this.view(...index).assign(values);
-    this.#backing.wrote(sizeOf(layout.shape) * this.itemSize);
+    this.#backing.wrote(count * this.itemSize);
+  }
+
+  /** Writes one value, or a list of them, to `count` elements that lie one after the other. */
+  #put(start: number, count: number, values: ArrayLike<unknown> | Scalar<D>): void {
+    if (count === 0) return;
+    const size = this.itemSize;
+    const Type = constructorOf(this.dtype);
+    const one = typeof values === "number" || typeof values === "bigint";
+    const whole = one ? undefined : bytesOf(values as ArrayLike<unknown>, Type);
+    const room = whole === undefined ? new Uint8Array(Math.min(count * size, PUT_BYTES)) : undefined;
+    const scratch = room === undefined ? undefined : new Type(room.buffer, 0, room.length / size);
+    if (one) (scratch as unknown as { fill(value: unknown): void }).fill(values);
+    const { from, to } = this.#backing.bulk(start * size, count * size, (at) => {
+      if (whole !== undefined) return whole.subarray(at);
+      const bytes = room as Uint8Array;
+      const first = Math.floor(at / size);
+      const part = Math.min(bytes.length / size, count - first);
+      if (!one)
+        (scratch as unknown as { set(from: unknown): void }).set(
+          slicePart(values as ArrayLike<unknown>, first, first + part),
+        );
+      /* A page ends within no element; only the first block may begin within one. */
+      return bytes.subarray(at - first * size, part * size);
+    });
+    this.#through(start, Math.min(count, Math.floor((from - start * size) / size)), 0, values, one);
+    const after = Math.ceil((to - start * size) / size);
+    if (to > from) this.#through(start + after, count - after, after, values, one);
+    else this.#through(start, count, 0, values, one);
+  }
+
+  /** The same through the array's memory; `skip` values have been written already. */
+  #through(start: number, count: number, skip: number, values: ArrayLike<unknown> | Scalar<D>, one: boolean): void {
+    const most = BLOCK_BYTES / this.itemSize;
+    for (let at = 0; at < count; at += most) {
+      const part = this.typed(start + at, Math.min(most, count - at));
+      if (one) (part as unknown as { fill(value: unknown): void }).fill(values);
+      else {
+        const list = values as ArrayLike<unknown>;
+        (part as unknown as { set(from: unknown): void }).set(slicePart(list, skip + at, skip + at + part.length));
+      }
+      this.#backing.wrote(part.byteLength);
+    }
   }
 
   /** Sets all elements to one value. */
   fill(value: Scalar<D>): void {
-    for (const { data } of this.blocks()) {
-      (data as unknown as { fill(value: unknown): void }).fill(value);
-      this.#backing.wrote(data.byteLength);
-    }
+    this.#put(0, this.size, value);
   }
 
   /** Whole array, piece by piece in the order in which it lies: `start` is the number of the first element. */
@@ -226,7 +289,10 @@ export class BigArray<D extends DType = DType> {
     return Number(this.sum()) / this.size;
   }
 
-  /** Gives it another shape, O(1): elements keep their places in memory, new ones are zeros. Views stay valid. */
+  /**
+   * Gives it another shape, O(1): elements keep their places in memory, new ones are zeros. Views stay valid, unless the
+   * array outgrows the address space that was kept free for it (`reserve`): then it moves, and they have length 0.
+   */
   resize(...shape: number[]): void {
     checkShape(shape, this.itemSize);
     if (shape.length !== this.rank)
@@ -239,9 +305,7 @@ export class BigArray<D extends DType = DType> {
    * step of the axis holds.
    */
   append(values: ArrayLike<number> | ArrayLike<bigint> | readonly unknown[]): void {
-    const flat = (
-      ArrayBuffer.isView(values) ? values : Array.from(values as unknown as unknown[]).flat(99)
-    ) as ArrayLike<unknown>;
+    const flat = flatValues(values as ArrayLike<unknown>);
     const { shape, order } = this;
     const axis = order === "C" ? 0 : shape.length - 1;
     const row = sizeOf(shape.filter((_, i) => i !== axis));
@@ -252,22 +316,16 @@ export class BigArray<D extends DType = DType> {
     if (flat.length > 0 && typeof flat[0] !== wanted)
       throw new InvalidArgumentError(`an array of ${this.dtype} takes ${wanted}s, not a ${typeof flat[0]}`);
     const before = this.size;
+    const count = flat.length;
     this.resize(...shape.map((length, i) => (i === axis ? length + rows : length)));
     try {
-      if (flat.length === 0) return;
-      let at = before;
-      for (const part of this.segments(before, flat.length)) {
-        const slice_ = ArrayBuffer.isView(flat)
-          ? (flat as unknown as Float64Array).subarray(at - before, at - before + part.length)
-          : Array.prototype.slice.call(flat, at - before, at - before + part.length);
-        (part as unknown as { set(from: unknown): void }).set(slice_);
-        at += part.length;
-      }
+      if (flat.length !== count)
+        throw new InvalidArgumentError("the values were a view of this array, which had to move");
+      this.#put(before, count, flat);
     } catch (error) {
       this.resize(...shape);
       throw error;
     }
-    this.#backing.wrote(flat.length * this.itemSize);
   }
 
   /** Plain data from which `openReference` opens the same part elsewhere; it shows what was committed. */

@@ -1,5 +1,6 @@
 import type { Catalogue } from "./catalogue.ts";
 import type { MetaChange } from "./format.ts";
+import type { FreshPages } from "./fresh-arrays.ts";
 import type { LayeredView } from "./layered-view.ts";
 
 /** What a transaction changed in one array. */
@@ -11,6 +12,8 @@ export interface ChangedPages {
   readonly count: number;
   /** Pages [first, end) that became zeros before the runs were written. */
   readonly zeros: readonly (readonly [number, number])[];
+  /** What `writeFresh` has written. */
+  readonly fresh: readonly FreshPages[];
 }
 
 /** What a transaction wants to make true. */
@@ -35,14 +38,28 @@ export interface ArrayEngine {
   readonly snapshot: number;
   /** The newest transaction of anybody. */
   newest(): number;
-  /** Takes the newest snapshot; every view shows it afterwards. */
-  begin(): void;
-  /** Lets go of the snapshot. */
-  end(): void;
+  /**
+   * Takes the newest snapshot; every view shows it afterwards. `mayShow` is called before views change, and may throw.
+   */
+  begin(mayShow?: () => void): void;
+  /** Lets go of the snapshot, and unless the transaction has committed of what it has written. */
+  end(committed: boolean): void;
   /** The memory of an array at the snapshot. */
   view(array: number, reserve: number): LayeredView;
   /** The same for engines that must fetch it first. */
   fetch(array: number, reserve: number): Promise<LayeredView>;
+  /** A number for a new array, from `first` on, that no other transaction has. */
+  reserve(first: number): number;
+  /** The page from which on `writeFresh` may write in this transaction, or undefined when it may not. */
+  firstFresh(array: number): number | undefined;
+  /** Writes whole pages that nobody has written yet to where they are to stay, without a detour through memory. */
+  writeFresh(array: number, first: number, pages: number, block: (at: number) => Uint8Array): void;
+  /** What `writeFresh` has written of an array. */
+  fresh(array: number): readonly FreshPages[];
+  /** Shows what `writeFresh` has written, after a `reset`. */
+  showFresh(array: number): void;
+  /** Gives up what `writeFresh` has written, but pages below `end` of those in `keep`. */
+  cutFresh(array: number, keep: readonly FreshPages[], end: number): void;
   /** Shows the snapshot again, and nothing of the transaction. */
   reset(array: number): void;
   /**

@@ -3,7 +3,7 @@ import { crc32c } from "../memory/crc32c.ts";
 import type { ArrayInfo, Catalogue } from "./catalogue.ts";
 
 /** Sizes and magic numbers of docs/array-format.md. */
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 export const SUPERBLOCK_BYTES = 65536;
 const SUPERBLOCK_MAGIC = "OCPLHEAD";
 const RECORD_MAGIC = "OCPLREC1";
@@ -20,7 +20,7 @@ export interface PageRun {
   readonly page: number;
   readonly count: number;
   readonly kind: RunKind;
-  /** For images: their place in the record's body, in pages. */
+  /** For images: their place in the record's body, in pages, and of their checksums; for direct pages of the latter. */
   readonly body: number;
 }
 
@@ -139,7 +139,9 @@ export interface NewRecord {
   readonly txid: number;
   readonly previous: number;
   readonly runs: readonly PageRun[];
+  /** Checksums of the images in the body, then of direct pages. */
   readonly sums: Uint32Array;
+  readonly bodyBytes: number;
   readonly meta: MetaChange;
 }
 
@@ -155,7 +157,7 @@ export function encodeRecord(record: NewRecord, pageSize: number): { head: Uint8
   putNumber(view, 16, record.txid);
   view.setUint32(24, record.previous, true);
   putNumber(view, 32, bytes.length);
-  putNumber(view, 40, sums.length * pageSize);
+  putNumber(view, 40, record.bodyBytes);
   view.setUint32(48, runs.length, true);
   view.setUint32(52, sums.length, true);
   view.setUint32(56, text.length, true);
@@ -195,7 +197,9 @@ export function decodeRecord(bytes: Uint8Array, pageSize: number): RecordHead | 
     number,
     number,
   ];
+  const bodyBytes = getNumber(view, 40);
   if (RECORD_FIXED + runCount * RUN_BYTES + sumCount * 4 + metaBytes > bytes.length) return undefined;
+  if (bodyBytes % pageSize !== 0 || bodyBytes > sumCount * pageSize) return undefined;
   const runs: PageRun[] = [];
   let at = RECORD_FIXED;
   for (let i = 0; i < runCount; i++, at += RUN_BYTES) {
@@ -215,7 +219,7 @@ export function decodeRecord(bytes: Uint8Array, pageSize: number): RecordHead | 
     previous: view.getUint32(24, true),
     crc,
     headBytes: bytes.length,
-    bodyBytes: sumCount * pageSize,
+    bodyBytes,
     runs,
     sums,
     meta: JSON.parse(decoder.decode(bytes.subarray(at, at + metaBytes))) as MetaChange,

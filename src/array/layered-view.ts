@@ -1,4 +1,5 @@
 import type { DataFile } from "../memory/data-file.ts";
+import { pageSize } from "../memory/page.ts";
 import { type DirtyWay, PrivateView, type Runs } from "../memory/private-view.ts";
 
 interface Layer {
@@ -6,6 +7,15 @@ interface Layer {
   readonly length: number;
   readonly file: DataFile | undefined;
   readonly offset: number;
+}
+
+/** What of [a, b) lies outside [from, to). */
+function outside(a: number, b: number, from: number, to: number): [number, number][] {
+  if (to <= a || from >= b) return [[a, b]];
+  const parts: [number, number][] = [];
+  if (a < from) parts.push([a, from]);
+  if (to < b) parts.push([to, b]);
+  return parts;
 }
 
 /** Sorted, disjoint [start, end) pairs. */
@@ -35,8 +45,14 @@ export class LayeredView {
   readonly view: PrivateView;
   /** Bytes that the array's home file covers here. */
   homeBytes = 0;
+  /** Where views that were handed out end. */
+  exposed = 0;
+  /** Pages that were copied because there are no mappings left: places in files by place in memory. */
+  #copies = new Map<number, { file: DataFile; offset: number }>();
   #layers: Layer[] = [];
   #spilled: Layer[] = [];
+  #home: DataFile | undefined;
+  #plain = true;
 
   constructor(what: string, length: number) {
     this.view = new PrivateView(what, length);
@@ -46,8 +62,10 @@ export class LayeredView {
   reset(home: DataFile | undefined, bytes: number): void {
     this.view.lay(0, this.view.length, undefined, 0);
     this.view.forgetOverlays();
+    this.#copies.clear();
     this.#layers = [{ start: 0, length: this.view.length, file: undefined, offset: 0 }];
     this.#spilled = [];
+    this.#plain = true;
     this.homeBytes = 0;
     this.growHome(home, bytes);
   }
@@ -55,47 +73,123 @@ export class LayeredView {
   /** The home file has become longer. */
   growHome(home: DataFile | undefined, bytes: number): void {
     if (bytes <= this.homeBytes || home === undefined) return;
+    this.#home = home;
     this.lay(this.homeBytes, bytes - this.homeBytes, home, this.homeBytes);
     this.homeBytes = bytes;
+  }
+
+  /** The transaction has written a part of the home file that is not the array's yet. */
+  layFresh(start: number, length: number, home: DataFile): void {
+    this.#home = home;
+    this.lay(start, length, home, start);
   }
 
   lay(start: number, length: number, file: DataFile | undefined, offset: number): void {
     const end = Math.min(start + length, this.view.length);
     if (end <= start) return;
     this.view.lay(start, end - start, file, offset);
+    if (file === undefined || file !== this.#home || offset !== start) this.#plain = false;
+    for (const at of this.#copies.keys()) if (at >= start && at < end) this.#copies.delete(at);
     this.#layers.push({ start, length: end - start, file, offset });
   }
 
-  /** Triples (start, length, offset in the file). */
-  layRuns(runs: Float64Array, count: number, file: DataFile): void {
-    this.view.layRuns(runs, count, file);
+  /**
+   * Triples (start, length, offset in the file). Where the process has no mappings left the bytes are copied into
+   * private memory, and do not count as changed as long as they are the same.
+   */
+  layRuns(all: Float64Array, allCount: number, file: DataFile): void {
+    const [runs, count] = this.#within(all, allCount);
+    if (count === 0) return;
+    this.#plain = false;
+    if (count > 1 && !PrivateView.fits(count)) this.#copyRuns(runs, count, file);
+    else {
+      this.view.layRuns(runs, count, file);
+      if (this.#copies.size > 0) this.#uncopy(runs, count);
+    }
     for (let i = 0; i < count; i++) {
       const [start = 0, length = 0, offset = 0] = [runs[3 * i], runs[3 * i + 1], runs[3 * i + 2]];
       this.#layers.push({ start, length, file, offset });
     }
   }
 
-  /** Whether more than zeros and the home file is laid here. */
+  /** Triples that lie within the view: another connection may have made the array longer than it. */
+  #within(runs: Float64Array, count: number): [Float64Array, number] {
+    const { length: most } = this.view;
+    let fits = true;
+    for (let i = 0; i < count && fits; i++) fits = (runs[3 * i] ?? 0) + (runs[3 * i + 1] ?? 0) <= most;
+    if (fits) return [runs, count];
+    const kept: number[] = [];
+    for (let i = 0; i < count; i++) {
+      const [start = 0, length = 0, offset = 0] = [runs[3 * i], runs[3 * i + 1], runs[3 * i + 2]];
+      if (start < most) kept.push(start, Math.min(length, most - start), offset);
+    }
+    return [Float64Array.from(kept), kept.length / 3];
+  }
+
+  /** Whether there are changed pages that were not spilled. */
+  unspilled(bytes: number, way: DirtyWay): boolean {
+    return this.#written(bytes, way).count > 0;
+  }
+
+  #copyRuns(runs: Float64Array, count: number, file: DataFile): void {
+    const size = pageSize();
+    for (let i = 0; i < count; i++) {
+      const [start = 0, length = 0, offset = 0] = [runs[3 * i], runs[3 * i + 1], runs[3 * i + 2]];
+      file.readInto(offset, this.view.bytes(start, length));
+      for (let at = 0; at < length; at += size) this.#copies.set(start + at, { file, offset: offset + at });
+    }
+  }
+
+  /** Files are laid over what was copied. */
+  #uncopy(runs: Float64Array, count: number): void {
+    const size = pageSize();
+    for (let i = 0; i < count; i++) {
+      const [start = 0, length = 0] = [runs[3 * i], runs[3 * i + 1]];
+      for (let at = start; at < start + length; at += size) this.#copies.delete(at);
+    }
+  }
+
+  /** Private changes of the runs are gone: what is laid there is seen again. */
+  restore(runs: Float64Array, count: number): void {
+    this.view.restore(runs, count);
+    if (this.#copies.size === 0) return;
+    const size = pageSize();
+    for (let i = 0; i < count; i++) {
+      const [start = 0, length = 0] = [runs[2 * i], runs[2 * i + 1]];
+      for (let at = start; at < start + length; at += size) {
+        const copy = this.#copies.get(at);
+        if (copy !== undefined) copy.file.readInto(copy.offset, this.view.bytes(at, size));
+      }
+    }
+  }
+
+  /** The array grows from `bytes`: what old views wrote behind its end was never its own. */
+  clear(bytes: number, before: number, after: number): void {
+    const tail = Math.min(before, this.exposed) - bytes;
+    if (tail > 0 && this.view.bytes(bytes, tail).some((byte) => byte !== 0)) this.view.bytes(bytes, tail).fill(0);
+    const end = Math.min(after, this.exposed);
+    if (end > before) this.restore(Float64Array.of(before, end - before), 1);
+  }
+
+  /** Whether nothing is laid here but the home file, each page at its place, and zeros behind it. */
+  get plain(): boolean {
+    return this.#plain;
+  }
+
+  /** How many parts of files and zeros are laid here. */
   get layered(): number {
     return this.#layers.length;
   }
 
   /** Pages written since they were laid, within `bytes`. */
   #written(bytes: number, way: DirtyWay): Runs {
-    if (way !== "compare") return this.view.dirty(0, bytes, way);
+    if (way === "scan") return this.#withoutCopies(this.view.dirty(0, bytes, way));
+    if (way === "pagemap") return this.#withoutCopies(this.#withoutZeroPages(this.view.dirty(0, bytes, way)));
     const pairs: number[] = [];
     const covered: [number, number][] = [];
     for (const { start, length, file, offset } of [...this.#layers].reverse()) {
       let parts: [number, number][] = [[start, Math.min(start + length, bytes)]];
-      for (const [from, to] of covered)
-        parts = parts.flatMap(([a, b]) =>
-          to <= a || from >= b
-            ? [[a, b] as [number, number]]
-            : ([
-                [a, from],
-                [to, b],
-              ] as [number, number][]),
-        );
+      for (const [from, to] of covered) parts = parts.flatMap(([a, b]) => outside(a, b, from, to));
       for (const [a, b] of parts)
         if (a < b) {
           this.view.differing(a, b - a, file, offset + a - start, pairs);
@@ -103,6 +197,37 @@ export class LayeredView {
         }
     }
     return merge(pairs);
+  }
+
+  /** To pagemap a page of zeros that was only read looks like a written one: where zeros are laid, zeros are no change. */
+  #withoutZeroPages({ data, count }: Runs): Runs {
+    const size = pageSize();
+    const pairs: number[] = [];
+    for (let i = 0; i < count; i++) {
+      const [start = 0, length = 0] = [data[2 * i], data[2 * i + 1]];
+      for (let at = start; at < start + length; at += size)
+        if (!this.#laysZeros(at) || this.view.bytes(at, size).some((byte) => byte !== 0)) pairs.push(at, size);
+    }
+    return merge(pairs);
+  }
+
+  #withoutCopies(runs: Runs): Runs {
+    if (this.#copies.size === 0) return runs;
+    const size = pageSize();
+    const pairs: number[] = [];
+    for (let i = 0; i < runs.count; i++) {
+      const [start = 0, length = 0] = [runs.data[2 * i], runs.data[2 * i + 1]];
+      for (let at = start; at < start + length; at += size) {
+        const copy = this.#copies.get(at);
+        if (copy === undefined) pairs.push(at, size);
+        else this.view.differing(at, size, copy.file, copy.offset, pairs);
+      }
+    }
+    return merge(pairs);
+  }
+
+  #laysZeros(at: number): boolean {
+    return this.#layers.findLast(({ start, length }) => at >= start && at < start + length)?.file === undefined;
   }
 
   /** Pages that the transaction has changed, within `bytes`. */
@@ -143,6 +268,13 @@ export class LayeredView {
       this.lay(layer.start, layer.length, layer.file, layer.offset);
       this.#spilled.push(layer);
     }
+  }
+
+  /** What was spilled from `end` on is cut off: the array ends there. */
+  cutSpilled(end: number): void {
+    this.#spilled = this.#spilled
+      .filter(({ start }) => start < end)
+      .map((layer) => ({ ...layer, length: Math.min(layer.length, end - layer.start) }));
   }
 
   /** The transaction is over: what it spilled is of no meaning any more. */

@@ -19,6 +19,7 @@ export function after(record: LogRecord): Cursor {
 }
 
 const STEP: number = 2 ** 22;
+const ROOM: number = 2 ** 20;
 
 /** The segments `log.N` of a store. */
 export class Log {
@@ -30,6 +31,8 @@ export class Log {
   #removed: StoreFile[] = [];
   /** Segment that has been written and not synced. */
   #unsynced: StoreFile | undefined;
+  /** Bytes of the last record that was written here. */
+  #lastBytes = 0;
 
   constructor(folder: string, pageSize: number, segmentBytes: number) {
     this.folder = folder;
@@ -88,7 +91,7 @@ export class Log {
 
   /** Index of the first image whose checksum does not hold, -1 when all do. */
   firstBad(record: LogRecord): number {
-    const pages = record.sums.length;
+    const pages = record.bodyBytes / this.pageSize;
     const step = Math.max(1, Math.floor(2 ** 20 / this.pageSize));
     for (let first = 0; first < pages; first += step) {
       const count = Math.min(step, pages - first);
@@ -121,17 +124,40 @@ export class Log {
    */
   prepare(place: Position, bytes: number): StoreFile {
     let file = this.segment(place.segment);
-    if (file === undefined) {
-      file = StoreFile.create(this.path(place.segment), false);
-      this.#segments.set(place.segment, file);
-      syncFolder(this.folder);
-    }
+    file ??= this.#create(place.segment);
     if (this.#unsynced !== undefined && this.#unsynced !== file) this.sync();
     const size = file.size();
     const step = Math.min(STEP, this.segmentBytes / 4);
     if (bytes < step && place.offset + bytes > size)
       file.write(size, new Uint8Array(Math.min(step, Math.max(bytes, this.segmentBytes - size))));
+    this.#lastBytes = bytes;
     this.#unsynced = file;
+    return file;
+  }
+
+  /**
+   * Writes and syncs zeros behind the cursor, so that the next records find room there. Done between commits, by the
+   * holder of the commit lock.
+   */
+  makeRoom(cursor: Cursor): void {
+    const { segment, offset } = cursor;
+    const step = Math.min(STEP, this.segmentBytes / 4);
+    const wanted = Math.min(this.segmentBytes, offset + Math.max(step, 2 * this.#lastBytes));
+    let file = this.segment(segment);
+    if (file === undefined) {
+      if (offset > 0) return;
+      file = this.#create(segment);
+    }
+    const size = file.size();
+    if (size - offset >= Math.min(wanted - offset, Math.max(step / 2, this.#lastBytes)) || wanted <= size) return;
+    for (let at = size; at < wanted; at += ROOM) file.write(at, new Uint8Array(Math.min(ROOM, wanted - at)));
+    file.sync();
+  }
+
+  #create(segment: number): StoreFile {
+    const file = StoreFile.create(this.path(segment), false);
+    this.#segments.set(segment, file);
+    syncFolder(this.folder);
     return file;
   }
 

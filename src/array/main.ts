@@ -4,15 +4,10 @@ export { type ArrayReference, BigArray } from "./big-array.ts";
 export type { DType, DTypes, Scalar } from "./dtype.ts";
 export type { Durability } from "./engine.ts";
 export { NdView, type Values } from "./nd-view.ts";
-export type { PageLogOptions } from "./page-log.ts";
+export { openReference, openStore } from "./open-store.ts";
+export type { PageLogOptions } from "./page-log-options.ts";
 export { fileArray, memoryArray, type PlainArray, type PlainOptions } from "./plain.ts";
 export type { Index, Layout } from "./slicing.ts";
-export {
-  type ArrayOptions,
-  type ArrayStore,
-  openReference,
-  openStore,
-  type Savepoint,
-  type StoreOptions,
-  type Transaction,
-} from "./store.ts";
+export type { ArrayStore } from "./store.ts";
+export type { ArrayOptions, StoreOptions } from "./store-options.ts";
+export type { Savepoint, Transaction } from "./transaction.ts";

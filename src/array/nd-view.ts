@@ -100,7 +100,7 @@ export class NdView<D extends DType = DType> implements Layout {
   /** Writes a value to all elements, or as many values as there are elements, in C order. */
   assign(values: Values<D>): this {
     if (typeof values === "number" || typeof values === "bigint") return this.fill(values as Scalar<D>);
-    const flat = values instanceof NdView ? values.toTyped() : flatten(values as ArrayLike<unknown>);
+    const flat = flatValues(values);
     if (flat.length !== this.size)
       throw new InvalidArgumentError(`${flat.length} values for ${this.size} elements of shape [${this.shape}]`);
     if (this.contiguous) (this.array as unknown as { set(from: unknown): void }).set(flat);
@@ -129,7 +129,9 @@ export class NdView<D extends DType = DType> implements Layout {
   }
 }
 
-function flatten(values: ArrayLike<unknown>): ArrayLike<unknown> {
+/** Values as one flat list in C order. */
+export function flatValues(values: ArrayLike<unknown> | NdView<DType>): ArrayLike<unknown> {
+  if (values instanceof NdView) return values.toTyped() as ArrayLike<unknown>;
   if (ArrayBuffer.isView(values)) return values;
-  return Array.from(values).flat(Number.POSITIVE_INFINITY);
+  return Array.from(values as ArrayLike<unknown>).flat(Number.POSITIVE_INFINITY);
 }

@@ -53,6 +53,10 @@ class MappedBacking implements Backing {
     throw new InvalidArgumentError(`${this.name} cannot be resized; only arrays of a store can`);
   }
 
+  bulk(offset: number): { from: number; to: number } {
+    return { from: offset, to: offset };
+  }
+
   wrote(): void {}
 
   reference(): { store: string; name: string } {

@@ -1,19 +1,23 @@
 import { builtin } from "../builtins.ts";
-import { LimitError, LockedError } from "../errors.ts";
+import { LimitError, LockedError, UnsupportedFileError } from "../errors.ts";
 import { DataFile } from "../memory/data-file.ts";
 import { lockRange } from "../memory/lock.ts";
 import { Mapping } from "../memory/mapping.ts";
+import { mutations } from "./mutations.ts";
 
 const COMMIT = 0;
 const GATE = 1;
 const OPEN = 2;
 const LIVENESS = 64;
+const RESERVED: number = 2 ** 20;
 const SLOTS = 1024;
 const HEADER_WORDS = 64;
 const SLOT_WORDS = 8;
 const HEAD = 1;
 const APPLIED = 2;
 const DURABLE = 3;
+const SEQUENCE = 4;
+const SLOTS_USED = 5;
 const SHM_BYTES = (HEADER_WORDS + SLOTS * SLOT_WORDS) * 8;
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
@@ -36,6 +40,7 @@ export class SharedState {
   readonly #words: BigInt64Array;
   readonly #timeout: number;
   #slot = -1;
+  #reserved = new Set<number>();
 
   private constructor(lock: DataFile, shm: Mapping, alone: boolean, timeout: number) {
     this.#lock = lock;
@@ -53,6 +58,8 @@ export class SharedState {
     const { join } = builtin("path");
     const lock = DataFile.create(join(folder, "lock"));
     try {
+      if (lock.status().fileSystem === "network")
+        throw new UnsupportedFileError(folder, "on a network file system", "locks there are not to be relied on");
       let alone = false;
       insist(
         () => {
@@ -80,6 +87,10 @@ export class SharedState {
       if (lockRange(this.#lock, "exclusive", LIVENESS + slot, 1)) {
         this.#slot = slot;
         this.release();
+        for (;;) {
+          const used = Atomics.load(this.#words, SLOTS_USED);
+          if (used > slot || Atomics.compareExchange(this.#words, SLOTS_USED, used, BigInt(slot + 1)) === used) break;
+        }
         return;
       }
     throw new LimitError("readers", `${this.#lock.path}: ${SLOTS} connections are open already`);
@@ -110,12 +121,29 @@ export class SharedState {
     Atomics.store(this.#words, DURABLE, BigInt(txid));
   }
 
+  /** Sequence of the newest superblock. */
+  get sequence(): number {
+    return Number(Atomics.load(this.#words, SEQUENCE));
+  }
+
+  set sequence(sequence: number) {
+    Atomics.store(this.#words, SEQUENCE, BigInt(sequence));
+  }
+
   /** Makes the present head this connection's snapshot. */
   acquire(): { head: number; applied: number } {
+    if (mutations.lateSlot !== undefined) return this.#acquireLate(mutations.lateSlot);
     insist(() => lockRange(this.#lock, "shared", GATE, 1), this.#lock.path, this.#timeout);
     const { head, applied } = this;
     this.#publish(head);
     lockRange(this.#lock, "none", GATE, 1);
+    return { head, applied };
+  }
+
+  #acquireLate(between: () => void): { head: number; applied: number } {
+    const { head, applied } = this;
+    between();
+    this.#publish(head);
     return { head, applied };
   }
 
@@ -141,10 +169,13 @@ export class SharedState {
    * snapshots older than `maxAge` milliseconds given up.
    */
   oldestOther(maxAge: number): number {
+    /* Whoever comes after this was read takes the present head, or a later one. */
+    if (Atomics.load(this.#words, SLOTS_USED) <= 1n && this.#slot === 0) return Number.POSITIVE_INFINITY;
     insist(() => lockRange(this.#lock, "exclusive", GATE, 1), this.#lock.path, this.#timeout);
     let oldest = Number.POSITIVE_INFINITY;
     const words = this.#words;
-    for (let slot = 0; slot < SLOTS; slot++) {
+    const used = Number(Atomics.load(words, SLOTS_USED));
+    for (let slot = 0; slot < used; slot++) {
       const at = HEADER_WORDS + slot * SLOT_WORDS;
       const value = words[at];
       if (slot === this.#slot || value === 0n || value === undefined) continue;
@@ -168,8 +199,36 @@ export class SharedState {
     return lockRange(this.#lock, "exclusive", COMMIT, 1);
   }
 
+  /** Runs `work` with the commit lock; blocks the thread until it is there. */
+  withCommitLock<T>(work: () => T): T {
+    insist(() => this.tryCommitLock(), this.#lock.path, this.#timeout);
+    try {
+      return work();
+    } finally {
+      this.commitUnlock();
+    }
+  }
+
   commitUnlock(): void {
     lockRange(this.#lock, "none", COMMIT, 1);
+  }
+
+  /** Takes the number of an array that is to be made; false when another transaction has it. */
+  reserve(array: number): boolean {
+    if (this.#reserved.has(array) || !lockRange(this.#lock, "exclusive", RESERVED + array, 1)) return false;
+    this.#reserved.add(array);
+    return true;
+  }
+
+  unreserve(array: number): void {
+    if (this.#reserved.delete(array)) lockRange(this.#lock, "none", RESERVED + array, 1);
+  }
+
+  /** Whether a transaction is making an array of this number. */
+  isReserved(array: number): boolean {
+    if (!this.reserve(array)) return true;
+    this.unreserve(array);
+    return false;
   }
 
   close(): void {

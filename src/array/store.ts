@@ -7,164 +7,26 @@ import {
   NameInUseError,
   NotFoundError,
   TransactionError,
+  TruncatedError,
 } from "../errors.ts";
-import type { Piece } from "../memory/buffer-set.ts";
-import { pathOf } from "../memory/data-file.ts";
 import type { Runs } from "../memory/private-view.ts";
-import { StoreFile } from "../memory/store-file.ts";
-import { type ArrayReference, type Backing, BigArray } from "./big-array.ts";
+import { BigArray } from "./big-array.ts";
 import type { ArrayInfo } from "./catalogue.ts";
+import { Changes, type SavedChanges } from "./changes.ts";
 import { type DType, itemSize } from "./dtype.ts";
 import type { ChangedPages, Durability } from "./engine.ts";
+import type { FreshPages } from "./fresh-arrays.ts";
 import type { LayeredView } from "./layered-view.ts";
-import type { NdView } from "./nd-view.ts";
-import { PageLog, type PageLogOptions } from "./page-log.ts";
+import type { PageLog } from "./page-log.ts";
 import { checkShape, MOST_BYTES, sizeOf } from "./slicing.ts";
+import { SpillFile } from "./spill-file.ts";
+import { StoreBacking } from "./store-backing.ts";
+import type { ArrayOptions, StoreOptions } from "./store-options.ts";
+import { type Savepoint, Transaction } from "./transaction.ts";
 
-/** How a store is opened. */
-export interface StoreOptions extends PageLogOptions {
-  /** "full": a commit waits for the disk, once. "none": the next durable commit makes it durable. Default "full". */
-  durability?: Durability;
-  /** Bytes of address space kept free for an array to grow into. Default: its size again, at least 64 GiB. */
-  reserve?: number;
-  /** Bytes written by bulk calls after which pages are spilled to the disk. Default 1 GiB. */
-  spillBytes?: number;
-}
-
-/** What a new array is. */
-export interface ArrayOptions<D extends DType> {
-  /** Type of its elements. */
-  dtype: D;
-  /** Elements per axis, or of the only one. */
-  shape: number | readonly number[];
-  /** Default "C". */
-  order?: "C" | "F";
-  /** Records of so many bytes: the array gets one more axis of that length; with dtype "u8". */
-  record?: number;
-  /** Kept with the array, as JSON. */
-  attributes?: Readonly<Record<string, unknown>>;
-}
-
-/** A state of a transaction that `Transaction.rollback` comes back to. */
-export interface Savepoint {
-  /** The transaction that it belongs to. */
-  readonly transaction: Transaction;
-}
-
-interface SavedState {
-  readonly infos: ReadonlyMap<number, ArrayInfo>;
-  readonly zeros: ReadonlyMap<number, readonly (readonly [number, number])[]>;
+interface SavedState extends SavedChanges {
   readonly spilled: ReadonlyMap<number, readonly unknown[]>;
-}
-
-/** What commits and aborts together. */
-export class Transaction {
-  readonly #store: ArrayStore;
-  /** The transaction whose state it began with. */
-  readonly snapshot: number;
-  #state: "active" | "committing" | "committed" | "aborted" = "active";
-
-  /** @internal */
-  constructor(store: ArrayStore, snapshot: number) {
-    this.#store = store;
-    this.snapshot = snapshot;
-  }
-
-  /** What has become of it. */
-  get state(): "active" | "committing" | "committed" | "aborted" {
-    return this.#state;
-  }
-
-  #active(): void {
-    if (this.#state !== "active") throw new TransactionError(`this transaction is ${this.#state}`);
-  }
-
-  /**
-   * Makes everything that was written true, for everybody, at once and for good; the number of the new state.
-   *
-   * @throws {ConflictError} when another commit changed the same page or shape; this transaction is then aborted.
-   * @throws {DiskFullError | LogFullError} when there is no room: the transaction stays as it was.
-   * @throws {PoisonedError} when the disk failed: the store must be opened again.
-   * @throws {LockedError} when others kept the commit lock too long: the transaction stays as it was.
-   * @throws {SnapshotTooOldError} when the transaction took longer than `maxSnapshotAge` and lost its snapshot.
-   */
-  async commit(options: { durability?: Durability } = {}): Promise<number> {
-    this.#active();
-    this.#state = "committing";
-    try {
-      const txid = await this.#store.commitChanges(options.durability);
-      this.#state = "committed";
-      return txid;
-    } catch (error) {
-      this.#state = "active";
-      if (error instanceof ConflictError) this.abort();
-      throw error;
-    }
-  }
-
-  /** Takes everything back: each view ever handed out shows the snapshot again. */
-  abort(): void {
-    if (this.#state === "aborted") return;
-    this.#active();
-    this.#state = "aborted";
-    this.#store.abortChanges();
-  }
-
-  /** Moves changed pages to the disk, where only this transaction sees them, and gives their memory back; bytes. */
-  spill(): number {
-    this.#active();
-    return this.#store.spill();
-  }
-
-  /** Remembers the present state; costs what changed since the last one. */
-  savepoint(): Savepoint {
-    this.#active();
-    return this.#store.save(this);
-  }
-
-  /** Takes back what was changed since the savepoint. */
-  rollback(savepoint: Savepoint): void {
-    this.#active();
-    if (savepoint.transaction !== this) throw new TransactionError("the savepoint belongs to another transaction");
-    this.#store.restore(savepoint);
-  }
-}
-
-class StoreBacking implements Backing {
-  readonly name: string;
-  readonly dtype: DType;
-  readonly order: "C" | "F";
-  readonly id: number;
-  readonly #store: ArrayStore;
-
-  constructor(store: ArrayStore, info: ArrayInfo) {
-    this.#store = store;
-    this.id = info.id;
-    this.name = info.name;
-    this.dtype = info.dtype as DType;
-    this.order = info.order;
-  }
-
-  shape(): readonly number[] {
-    return this.#store.info(this.id, this.name).shape;
-  }
-
-  piece(offset: number, length: number): Piece {
-    this.#store.info(this.id, this.name);
-    return this.#store.memory(this.id).view.piece(offset, length);
-  }
-
-  resize(shape: readonly number[]): void {
-    this.#store.resize(this.id, this.name, shape);
-  }
-
-  wrote(bytes: number): void {
-    this.#store.wrote(bytes);
-  }
-
-  reference(): { store: string; name: string } {
-    return { store: this.#store.folder, name: this.name };
-  }
+  readonly fresh: ReadonlyMap<number, readonly FreshPages[]>;
 }
 
 /**
@@ -178,14 +40,9 @@ export class ArrayStore implements Disposable {
   readonly #engine: PageLog;
   readonly #options: StoreOptions;
   #transaction: Transaction | undefined;
-  #infos = new Map<number, ArrayInfo>();
-  #dropped = new Set<number>();
-  #zeros = new Map<number, (readonly [number, number])[]>();
-  #snapshots: Readonly<Record<string, number>> | undefined;
-  #arrays = new Map<number, BigArray>();
-  #created = new Set<number>();
-  #spillFile: StoreFile | undefined;
-  #spillEnd = 0;
+  readonly #changes = new Changes();
+  readonly #arrays = new Map<number, BigArray>();
+  readonly #spills: SpillFile;
   #unspilled = 0;
   #closed = false;
   #saved = new WeakMap<Savepoint, SavedState>();
@@ -196,6 +53,7 @@ export class ArrayStore implements Disposable {
     this.#engine = engine;
     this.#options = options;
     this.folder = engine.folder;
+    this.#spills = new SpillFile(engine.folder);
   }
 
   /** The engine, for tools and tests. @internal */
@@ -229,22 +87,25 @@ export class ArrayStore implements Disposable {
   begin(): Transaction {
     this.#live();
     if (this.#transaction !== undefined) throw new TransactionError("a transaction is running already");
-    if (this.#engine.newest() !== this.#engine.snapshot) {
-      for (const id of this.#arrays.keys())
-        if (!this.#created.has(id) && this.#runs(id).count > 0)
-          throw new TransactionError(
-            `array "${this.#engineInfo(id)?.name}" was written to outside a transaction, on a state that is no longer the newest; call discard()`,
-          );
-    }
-    this.#engine.begin();
+    this.#engine.begin(() => this.#refuseStrays());
+    for (const id of [...this.#arrays.keys()]) if (this.#engineInfo(id) === undefined) this.#forget(id);
     this.#transaction = new Transaction(this, this.#engine.snapshot);
     return this.#transaction;
+  }
+
+  #refuseStrays(): void {
+    for (const id of this.#arrays.keys())
+      if (!this.#changes.created.has(id) && this.#runs(id).count > 0)
+        throw new TransactionError(
+          `array "${this.#engineInfo(id)?.name}" was written to outside a transaction, on a state that is no longer the newest; call discard()`,
+        );
   }
 
   /** Takes back what was written to views outside a transaction. */
   discard(): void {
     this.#live();
     if (this.#transaction !== undefined) throw new TransactionError("a transaction is running: abort it");
+    this.#engine.settle();
     this.abortChanges();
   }
 
@@ -283,7 +144,7 @@ export class ArrayStore implements Disposable {
   /** @internal */
   info(id: number, name: string): ArrayInfo {
     this.#live();
-    const info = this.#dropped.has(id) ? undefined : (this.#infos.get(id) ?? this.#engineInfo(id));
+    const info = this.#changes.dropped.has(id) ? undefined : (this.#changes.infos.get(id) ?? this.#engineInfo(id));
     if (info === undefined)
       throw new ClosedError(`array "${name}" (dropped, or its creation was aborted) in ${this.folder}`);
     return info;
@@ -291,8 +152,8 @@ export class ArrayStore implements Disposable {
 
   #all(): ArrayInfo[] {
     const byId = new Map(this.#engine.catalogue.arrays.map((info) => [info.id, info]));
-    for (const [id, info] of this.#infos) byId.set(id, info);
-    for (const id of this.#dropped) byId.delete(id);
+    for (const [id, info] of this.#changes.infos) byId.set(id, info);
+    for (const id of this.#changes.dropped) byId.delete(id);
     return [...byId.values()];
   }
 
@@ -316,10 +177,12 @@ export class ArrayStore implements Disposable {
     if (order !== "C" && order !== "F") throw new InvalidArgumentError(`order is "C" or "F", not ${String(order)}`);
     checkShape(shape, itemSize(dtype));
     if (this.#all().some((info) => info.name === name)) throw new NameInUseError(name);
-    const id = Math.max(this.#engine.catalogue.nextId, ...[...this.#infos.keys()].map((each) => each + 1));
+    const id = this.#engine.reserve(
+      Math.max(this.#engine.catalogue.nextId, ...[...this.#changes.infos.keys()].map((each) => each + 1)),
+    );
     const info: ArrayInfo = { id, name, dtype, shape, order, highWater: 0, ...(attributes ? { attributes } : {}) };
-    this.#infos.set(id, info);
-    this.#created.add(id);
+    this.#changes.infos.set(id, info);
+    this.#changes.created.add(id);
     return this.#arrayOf(info) as unknown as BigArray<D>;
   }
 
@@ -355,7 +218,7 @@ export class ArrayStore implements Disposable {
     this.#required();
     const info = this.#all().find((each) => each.name === name);
     if (info === undefined) throw new NotFoundError(`array "${name}" in ${this.folder}`);
-    this.#infos.set(info.id, { ...info, attributes });
+    this.#changes.infos.set(info.id, { ...info, attributes });
   }
 
   /** Removes an array, as part of the transaction. */
@@ -363,29 +226,29 @@ export class ArrayStore implements Disposable {
     this.#required();
     const info = this.#all().find((each) => each.name === name);
     if (info === undefined) throw new NotFoundError(`array "${name}" in ${this.folder}`);
-    this.#dropped.add(info.id);
-    this.#infos.delete(info.id);
+    this.#changes.dropped.add(info.id);
+    this.#changes.infos.delete(info.id);
   }
 
   /** Pins the transaction's own snapshot under a name: it can be opened with `openStore(path, { at: name })`. */
   keepSnapshot(name: string): void {
     this.#required();
-    const known = this.#snapshots ?? this.#engine.catalogue.snapshots;
+    const known = this.#changes.snapshots ?? this.#engine.catalogue.snapshots;
     if (Object.hasOwn(known, name)) throw new NameInUseError(name);
-    this.#snapshots = { ...known, [name]: this.#engine.snapshot };
+    this.#changes.snapshots = { ...known, [name]: this.#engine.snapshot };
   }
 
   /** Lets go of a named snapshot, as part of the transaction. */
   dropSnapshot(name: string): void {
     this.#required();
-    const { [name]: gone, ...rest } = this.#snapshots ?? this.#engine.catalogue.snapshots;
+    const { [name]: gone, ...rest } = this.#changes.snapshots ?? this.#engine.catalogue.snapshots;
     if (gone === undefined) throw new NotFoundError(`snapshot "${name}" in ${this.folder}`);
-    this.#snapshots = rest;
+    this.#changes.snapshots = rest;
   }
 
   /** Named snapshots and the states they stand at. */
   get snapshots(): Readonly<Record<string, number>> {
-    return this.#snapshots ?? this.#engine.catalogue.snapshots;
+    return this.#changes.snapshots ?? this.#engine.catalogue.snapshots;
   }
 
   #bytesOf(info: ArrayInfo): number {
@@ -403,12 +266,17 @@ export class ArrayStore implements Disposable {
     const { pageSize } = this.#engine;
     const known = Math.max(this.#extent(info), (this.#engineInfo(id)?.highWater ?? 0) * pageSize, pageSize);
     const wanted = this.#options.reserve ?? Math.max(2 ** 36, known * 2);
+    let view: LayeredView;
     try {
-      return this.#engine.view(id, Math.min(MOST_BYTES, Math.max(known, Math.ceil(wanted / pageSize) * pageSize)));
+      view = this.#engine.view(id, Math.min(MOST_BYTES, Math.max(known, Math.ceil(wanted / pageSize) * pageSize)));
     } catch (error) {
       if (!(error instanceof LimitError) || error.limit !== "memory") throw error;
-      return this.#engine.view(id, known);
+      view = this.#engine.view(id, known);
     }
+    if (view.view.length >= this.#extent(info)) return view;
+    /* Another connection has made it longer than what was kept free here. */
+    this.#enlarge(id, info);
+    return this.#engine.view(id, known);
   }
 
   /** @internal */
@@ -416,24 +284,89 @@ export class ArrayStore implements Disposable {
     this.#required();
     const info = this.info(id, name);
     const { pageSize } = this.#engine;
-    const memory = this.memory(id);
     const next = { ...info, shape: [...shape] };
-    if (this.#extent(next) > memory.view.length)
-      throw new LimitError(
-        "memory",
-        `"${name}" has address space for ${memory.view.length} bytes; open the store again`,
-      );
+    if (this.#extent(next) > this.memory(id).view.length) this.#enlarge(id, next);
+    const memory = this.memory(id);
     const [before, after] = [this.#extent(info), this.#extent(next)];
     const bytes = this.#bytesOf(next);
+    if (bytes > this.#bytesOf(info)) memory.clear(this.#bytesOf(info), before, after);
     if (this.#bytesOf(info) > bytes) {
       const tail = Math.min(after, before) - bytes;
       if (tail > 0) memory.view.bytes(bytes, tail).fill(0);
       if (after < before) {
+        this.#engine.cutFresh(id, this.#engine.fresh(id), after / pageSize);
         memory.lay(after, before - after, undefined, 0);
-        this.#zeros.set(id, [...(this.#zeros.get(id) ?? []), [after / pageSize, before / pageSize]]);
+        memory.cutSpilled(after);
+        this.#changes.addZeros(id, after / pageSize, before / pageSize);
       }
     }
-    this.#infos.set(id, next);
+    this.#changes.infos.set(id, next);
+  }
+
+  /**
+   * The array outgrows the address space that was kept free for it, and moves: views that were handed out have length 0
+   * from then on. What the transaction has changed comes along by way of the disk.
+   */
+  #enlarge(id: number, next: ArrayInfo): void {
+    const old = this.#engine.view(id, 0);
+    const { length } = old.view;
+    this.#spillView(old, length);
+    if (old.unspilled(length, this.#engine.dirtyWay))
+      throw new LimitError("maps", `"${next.name}" outgrows its address space, and too many pages of it are changed`);
+    const { spilled } = old;
+    this.#engine.forget(id);
+    const needed = this.#extent(next);
+    let error: unknown;
+    for (const wanted of [Math.min(MOST_BYTES, 2 * needed), needed, length])
+      try {
+        this.#bringBack(id, this.#engine.view(id, wanted), spilled);
+        if (wanted >= needed) return;
+        throw error;
+      } catch (reason) {
+        if (!(reason instanceof LimitError) || reason === error) throw reason;
+        error = reason;
+      }
+  }
+
+  /** After a reset: the transaction's zeros, what it has written home, and what it has spilled. */
+  #bringBack(id: number, view: LayeredView, spilled: readonly unknown[]): void {
+    const { pageSize } = this.#engine;
+    for (const [first, end] of this.#changes.zeros.get(id) ?? [])
+      view.lay(first * pageSize, (end - first) * pageSize, undefined, 0);
+    this.#engine.showFresh(id);
+    view.restoreSpilled(spilled);
+  }
+
+  /**
+   * @internal Writes what it can of [offset, offset + length) past the memory; the bytes [from, to) that it has written.
+   */
+  bulk(id: number, offset: number, length: number, block: (at: number) => Uint8Array): { from: number; to: number } {
+    const { pageSize } = this.#engine;
+    const none = { from: offset, to: offset };
+    if (this.#transaction === undefined || length < (this.#options.directBytes ?? 2 ** 20)) return none;
+    const memory = this.memory(id);
+    const first = this.#engine.firstFresh(id);
+    if (first === undefined) return none;
+    const from = Math.max(first, Math.ceil(offset / pageSize)) * pageSize;
+    const to = Math.floor((offset + length) / pageSize) * pageSize;
+    if (to - from < pageSize || to > memory.view.length) return none;
+    this.#engine.writeFresh(id, from / pageSize, (to - from) / pageSize, (at) => {
+      const bytes = block(from - offset + at);
+      return at + bytes.length > to - from ? bytes.subarray(0, to - from - at) : bytes;
+    });
+    return { from, to };
+  }
+
+  /** What a view of this array showed was not what the store holds, and never will be again. */
+  #truncated(id: number): TruncatedError {
+    const path = this.#engine.homePath(id);
+    const size = builtin("fs").statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+    return new TruncatedError(path, this.memory(id).view.lostAt, size);
+  }
+
+  /** @internal @throws {TruncatedError} when pages of an array were lost because a file was truncated from outside. */
+  checkWhole(id: number): void {
+    if (this.memory(id).view.lost) throw this.#truncated(id);
   }
 
   /** @internal Bulk writes are spilled before they fill the memory. */
@@ -443,7 +376,7 @@ export class ArrayStore implements Disposable {
   }
 
   #runs(id: number): Runs {
-    const info = this.#infos.get(id) ?? this.#engineInfo(id);
+    const info = this.#changes.infos.get(id) ?? this.#engineInfo(id);
     if (info === undefined) return { data: new Float64Array(0), count: 0 };
     return this.memory(id).changed(this.#extent(info), this.#engine.dirtyWay);
   }
@@ -466,29 +399,26 @@ export class ArrayStore implements Disposable {
     this.#live();
     const pages: ChangedPages[] = [];
     for (const id of this.#arrays.keys()) {
-      if (this.#dropped.has(id)) continue;
-      if (this.#infos.get(id) === undefined && this.#engineInfo(id) === undefined) continue;
+      if (this.#changes.dropped.has(id)) continue;
+      if (this.#changes.infos.get(id) === undefined && this.#engineInfo(id) === undefined) continue;
       const view = this.memory(id);
-      if (view.view.lost) this.#engine.reset(id); // Throws when the file is too short.
+      if (view.view.lost) throw this.#truncated(id);
       const runs = this.#runs(id);
       this.#zeroTail(id, runs);
-      const zeros = this.#zeros.get(id) ?? [];
-      if (runs.count === 0 && zeros.length === 0) continue;
-      pages.push({ array: id, view, runs: runs.data, count: runs.count, zeros });
+      const zeros = this.#changes.zeros.get(id) ?? [];
+      const fresh = this.#engine.fresh(id);
+      if (runs.count === 0 && zeros.length === 0 && fresh.length === 0) continue;
+      pages.push({ array: id, view, runs: runs.data, count: runs.count, zeros, fresh });
     }
-    const meta = {
-      ...(this.#infos.size > 0 ? { arrays: [...this.#infos.values()] } : {}),
-      ...(this.#dropped.size > 0 ? { dropped: [...this.#dropped] } : {}),
-      ...(this.#snapshots !== undefined ? { snapshots: this.#snapshots } : {}),
-    };
+    const meta = this.#changes.meta();
     if (pages.length === 0 && Object.keys(meta).length === 0) {
       this.#engine.checkSnapshot();
-      this.#ended();
+      this.#ended(true);
       return this.#engine.snapshot;
     }
     const txid = await this.#engine.commit({ pages, meta }, durability);
-    for (const id of this.#dropped) this.#forget(id);
-    this.#ended();
+    for (const id of this.#changes.dropped) this.#forget(id);
+    this.#ended(true);
     return txid;
   }
 
@@ -497,38 +427,32 @@ export class ArrayStore implements Disposable {
     this.#arrays.delete(id);
   }
 
-  #ended(): void {
-    this.#infos.clear();
-    this.#dropped.clear();
-    this.#zeros.clear();
-    this.#created.clear();
-    this.#snapshots = undefined;
+  #ended(committed: boolean): void {
+    this.#changes.clear();
     this.#transaction = undefined;
     this.#unspilled = 0;
-    if (this.#spillEnd > 0) {
-      this.#spillFile?.close();
-      this.#spillFile = undefined;
-      this.#spillEnd = 0;
-    }
-    this.#engine.end();
+    this.#spills.drop();
+    this.#engine.end(committed);
   }
 
   /** @internal */
   abortChanges(): void {
+    this.#changes.dropped.clear();
     for (const id of this.#arrays.keys()) {
-      if (this.#created.has(id)) {
+      if (this.#changes.created.has(id)) {
         this.#forget(id);
         continue;
       }
       if (this.#engineInfo(id) === undefined) continue;
       const view = this.memory(id);
-      if (this.#zeros.has(id) || view.spilled.length > 0) this.#engine.reset(id);
+      if (this.#changes.zeros.has(id) || view.spilled.length > 0 || this.#engine.fresh(id).length > 0)
+        this.#engine.reset(id);
       else {
         const runs = view.changed(view.view.length, this.#engine.dirtyWay);
-        view.view.restore(runs.data, runs.count);
+        view.restore(runs.data, runs.count);
       }
     }
-    this.#ended();
+    this.#ended(false);
   }
 
   /** @internal */
@@ -536,31 +460,16 @@ export class ArrayStore implements Disposable {
     let bytes = 0;
     this.#unspilled = 0;
     for (const id of this.#arrays.keys()) {
-      const info = this.#dropped.has(id) ? undefined : (this.#infos.get(id) ?? this.#engineInfo(id));
+      const info = this.#changes.dropped.has(id) ? undefined : (this.#changes.infos.get(id) ?? this.#engineInfo(id));
       if (info === undefined) continue;
       const view = this.memory(id);
-      bytes += view.spill(this.#extent(info), this.#engine.dirtyWay, (runs) => {
-        const file = this.#spillTo();
-        const offset = this.#spillEnd;
-        file.writeRuns(offset, new Uint8Array(0), view.view, runs.data, runs.count);
-        for (let i = 0; i < runs.count; i++) this.#spillEnd += runs.data[2 * i + 1] ?? 0;
-        return { file: file.file, offset };
-      });
+      bytes += this.#spillView(view, this.#extent(info));
     }
     return bytes;
   }
 
-  /** A file without a name: it goes with its last user. */
-  #spillTo(): StoreFile {
-    if (this.#spillFile === undefined) {
-      const path = builtin("path").join(
-        this.folder,
-        `spill-${builtin("process").pid}-${Math.random().toString(36).slice(2)}`,
-      );
-      this.#spillFile = StoreFile.create(path);
-      builtin("fs").rmSync(path);
-    }
-    return this.#spillFile;
+  #spillView(view: LayeredView, bytes: number): number {
+    return view.spill(bytes, this.#engine.dirtyWay, (runs) => this.#spills.write(view.view, runs));
   }
 
   /** @internal */
@@ -568,9 +477,9 @@ export class ArrayStore implements Disposable {
     this.spill();
     const savepoint: Savepoint = { transaction };
     const spilled = new Map<number, readonly unknown[]>();
-    for (const id of this.#arrays.keys()) if (!this.#dropped.has(id)) spilled.set(id, this.memory(id).spilled);
-    const zeros = new Map([...this.#zeros].map(([id, list]) => [id, [...list]]));
-    this.#saved.set(savepoint, { infos: new Map(this.#infos), zeros, spilled });
+    for (const id of this.#arrays.keys()) if (!this.#changes.dropped.has(id)) spilled.set(id, this.memory(id).spilled);
+    const fresh = new Map([...this.#arrays.keys()].map((id) => [id, [...this.#engine.fresh(id)]]));
+    this.#saved.set(savepoint, { ...this.#changes.saved(), spilled, fresh });
     return savepoint;
   }
 
@@ -578,20 +487,19 @@ export class ArrayStore implements Disposable {
   restore(savepoint: Savepoint): void {
     const state = this.#saved.get(savepoint);
     if (state === undefined) throw new TransactionError("the savepoint is unknown");
-    this.#infos = new Map(state.infos);
-    this.#zeros = new Map([...state.zeros].map(([id, list]) => [id, [...list]]));
+    this.#changes.restore(state);
     for (const id of [...this.#arrays.keys()]) {
-      if (this.#created.has(id) && !state.infos.has(id)) {
-        this.#created.delete(id);
+      if (this.#changes.created.has(id) && !state.infos.has(id)) {
+        this.#changes.created.delete(id);
         this.#forget(id);
+        this.#engine.cutFresh(id, [], 0);
         continue;
       }
-      const { pageSize } = this.#engine;
+      if (this.#changes.dropped.has(id)) continue;
       const view = this.memory(id);
       this.#engine.reset(id);
-      for (const [first, end] of this.#zeros.get(id) ?? [])
-        view.lay(first * pageSize, (end - first) * pageSize, undefined, 0);
-      view.restoreSpilled(state.spilled.get(id) ?? []);
+      this.#engine.cutFresh(id, state.fresh.get(id) ?? [], Number.POSITIVE_INFINITY);
+      this.#bringBack(id, view, state.spilled.get(id) ?? []);
     }
   }
 
@@ -628,55 +536,12 @@ export class ArrayStore implements Disposable {
     if (this.#transaction?.state === "active") this.#transaction.abort();
     for (const timer of this.#watchers) clearInterval(timer);
     this.#closed = true;
-    this.#spillFile?.close();
+    this.#spills.drop();
     this.#engine.close();
   }
 
   /** The same as `close`. */
   [Symbol.dispose](): void {
     this.close();
-  }
-}
-
-/**
- * Opens a store by path or `file:` URL, and makes one where there is none.
- *
- * @throws {NotFoundError} when there is none and `create` is false.
- * @throws {PermissionError} when the folder may not be written to.
- * @throws {CorruptError | StoreFormatError} when it is damaged, or of a later version or another page size.
- *
- * @example
- * ```ts
- * import { openStore } from "outcore/array";
- * const store = openStore("/tmp/outcore-example-store");
- * const a = await store.transact(() =>
- *   store.names.includes("a") ? store.array("a", "f64") : store.create("a", { dtype: "f64", shape: 1_000_000 }),
- * );
- * const transaction = store.begin();
- * a.view([10, 20]).array.fill(1.5);
- * await transaction.commit();
- * store.close();
- * ```
- */
-export function openStore(path: string | URL, options: StoreOptions = {}): ArrayStore {
-  const text = typeof path === "string" && path.startsWith("file:") ? new URL(path) : path;
-  if (typeof text === "string" && /^[a-z]+:\/\//.test(text))
-    throw new InvalidArgumentError(`no engine for ${text}; a store is a folder, by path or file: URL`);
-  const { durability, reserve, spillBytes, ...engine } = options;
-  return new ArrayStore(PageLog.open(builtin("path").resolve(pathOf(text) as string), engine), options);
-}
-
-/** Opens what an `ArrayReference` names, in a connection of its own. */
-export function openReference(
-  reference: ArrayReference,
-  options: StoreOptions = {},
-): { store: ArrayStore; view: NdView } {
-  if (reference?.kind !== "outcore.array") throw new InvalidArgumentError("not a reference to an array");
-  const store = openStore(reference.store, { ...options, create: false });
-  try {
-    return { store, view: store.array(reference.name).view(...reference.index) };
-  } catch (error) {
-    store.close();
-    throw error;
   }
 }

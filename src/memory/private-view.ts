@@ -21,6 +21,9 @@ export interface Runs {
 
 let found: DirtyWay | undefined;
 
+/** What one call finds. */
+const scanned = new Float64Array(2 * CAPACITY);
+
 /** Overlays that this thread holds; each may cost the process a mapping. */
 let overlays = 0;
 
@@ -128,27 +131,27 @@ export class PrivateView {
   /** Pages of [start, start + length) that were written. */
   dirty(start: number, length: number, way: "scan" | "pagemap"): Runs {
     const { calls } = native();
-    let data = new Float64Array(2 * CAPACITY);
+    const parts: Float64Array[] = [];
     let count = 0;
     for (let at = start; at < start + length; ) {
-      const part = new Float64Array(2 * CAPACITY);
       const got = check(
-        calls.oc_dirty(this.address + at, start + length - at, WAY[way] ?? 0, part, CAPACITY),
+        calls.oc_dirty(this.address + at, start + length - at, WAY[way] ?? 0, scanned, CAPACITY),
         "scan",
         this.what,
       );
-      if (2 * (count + got) > data.length) {
-        const more = new Float64Array(2 * (data.length + got));
-        more.set(data);
-        data = more;
-      }
-      for (let i = 0; i < got; i++) {
-        data[2 * (count + i)] = at + (part[2 * i] ?? 0);
-        data[2 * (count + i) + 1] = part[2 * i + 1] ?? 0;
-      }
+      const part = scanned.slice(0, 2 * got);
+      for (let i = 0; i < part.length; i += 2) part[i] = at + (part[i] ?? 0);
+      parts.push(part);
       count += got;
       if (got < CAPACITY) break;
-      at += (part[2 * got - 2] ?? 0) + (part[2 * got - 1] ?? 0);
+      at = (part[2 * got - 2] ?? 0) + (part[2 * got - 1] ?? 0);
+    }
+    if (parts.length === 1) return { data: parts[0] as Float64Array, count };
+    const data = new Float64Array(2 * count);
+    let at = 0;
+    for (const part of parts) {
+      data.set(part, at);
+      at += part.length;
     }
     return { data, count };
   }
@@ -167,6 +170,16 @@ export class PrivateView {
       if (got < CAPACITY) return;
       at += (part[2 * got - 2] ?? 0) + (part[2 * got - 1] ?? 0);
     }
+  }
+
+  /** Pages of the runs that hold the same as the file from `offset` on, run after run. */
+  same(runs: Float64Array, count: number, file: DataFile, offset: number): Runs {
+    let pages = 0;
+    const { calls } = native();
+    for (let i = 0; i < count; i++) pages += (runs[2 * i + 1] ?? 0) / calls.oc_page_size();
+    const data = new Float64Array(2 * Math.max(1, pages));
+    const got = calls.oc_same_runs(this.address, runs, count, file.fd, offset, data, pages);
+    return { data, count: check(got, "compare", this.what) };
   }
 
   /** Private changes of the runs are gone: what is laid there is seen again, and the memory is given back. */

@@ -1,4 +1,6 @@
 import { native } from "../../ffi/load.ts";
+import { builtin } from "../builtins.ts";
+import { UnsupportedFileError } from "../errors.ts";
 import { check, checkBytes, errorFor, pathBytes } from "./check.ts";
 import { DataFile } from "./data-file.ts";
 import type { PrivateView } from "./private-view.ts";
@@ -53,6 +55,21 @@ export function syncFolder(path: string): void {
   const result = calls.oc_sync(fd, 0);
   calls.oc_close(fd, 0);
   check(result, "sync", path);
+}
+
+/**
+ * Makes a folder, and those above it, for this user alone.
+ * @throws {PermissionError} when the system or the runtime says no.
+ * @throws {UnsupportedFileError} when something else has its place.
+ */
+export function makeFolder(path: string): void {
+  try {
+    builtin("fs").mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    const { code = "EIO", name } = cause as { code?: string; name?: string };
+    if (code === "EEXIST") throw new UnsupportedFileError(path, "no folder");
+    throw errorFor(name === "NotCapable" ? "EACCES" : code, "make", path, cause);
+  }
 }
 
 /** A file of a store: what a `DataFile` does, gathered writes out of a private mapping, and every step announced. */
@@ -112,11 +129,23 @@ export class StoreFile {
 
   /** Writes each run of the view at its own place in the file. */
   applyRuns(view: PrivateView, runs: Float64Array, count: number): void {
-    for (let i = 0; i < count; i++) {
+    for (let i = 0; i < count && observer !== undefined; i++) {
       const [start = 0, length = 0] = [runs[2 * i], runs[2 * i + 1]];
       announce("write", this.path, start, length, () => view.bytes(start, length).slice());
     }
     check(native().calls.oc_apply_runs(this.file.fd, view.address, runs, count), "write", this.path);
+  }
+
+  /** Copies `from`, from `offset` on, to the places of the runs here, run after run. */
+  copyRuns(from: StoreFile, offset: number, runs: Float64Array, count: number): void {
+    let at = offset;
+    for (let i = 0; i < count && observer !== undefined; i++) {
+      const [start = 0, length = 0] = [runs[2 * i], runs[2 * i + 1]];
+      const place = at;
+      announce("write", this.path, start, length, () => from.read(place, length));
+      at += length;
+    }
+    check(native().calls.oc_copy_runs(from.file.fd, offset, this.file.fd, runs, count), "write", this.path);
   }
 
   truncate(size: number): void {

@@ -1,6 +1,7 @@
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { type DiskStep, observeDisk } from "../../src/memory/store-file.ts";
+import { type DiskStep, diskError, observeDisk } from "../../src/memory/store-file.ts";
+import { tempFolder } from "../support/temp.ts";
 
 /** A step of a recording; "mark" is a word of the test's own. */
 export interface Step {
@@ -19,9 +20,13 @@ const none = new Uint8Array(0);
 /** Records what engines write until `stop`. */
 export class Recorder {
   readonly steps: Step[] = [];
+  /** After so many more writes and syncs one fails, once, for want of room; -1 for none. */
+  failAt = -1;
 
   start(): void {
     observeDisk(({ kind, path: file, offset, length, bytes }) => {
+      if (this.failAt >= 0 && (kind === "write" || kind === "sync") && this.failAt-- === 0)
+        throw diskError("ENOSPC", kind, file);
       this.steps.push({ kind, name: path.basename(file), offset, length, bytes: kind === "write" ? bytes() : none });
       return undefined;
     });
@@ -36,14 +41,14 @@ export class Recorder {
   }
 }
 
-/** A generator of numbers below a limit, the same for the same seed. */
+/** A generator of numbers below a limit, the same for the same seed; what it gives may seed others. */
 export function randomFrom(seed: number): (limit: number) => number {
-  let state = seed >>> 0 || 1;
+  let state = seed | 0;
   return (limit) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % limit;
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
   };
 }
 
@@ -99,6 +104,12 @@ export function lose(start: Disk, steps: readonly Step[], cut: number, random: (
     else if (way === 2 && random(2) === 0) apply(disk, step, isName ? undefined : random);
   }
   return disk;
+}
+
+/** A folder in memory where there is one: what these tests lose is no real power. */
+export function fastFolder(): string {
+  const shared = "/dev/shm";
+  return tempFolder(existsSync(shared) ? shared : undefined);
 }
 
 /** Writes a disk into a folder that is emptied first. */

@@ -47,9 +47,115 @@ describe("outcore array", () => {
     again.close();
   });
 
+  it("imports what it exported, byte for byte, in any type and order, and empty arrays too", async () => {
+    const folder = tempFolder();
+    const store = path.join(folder, "store");
+    const made = openStore(store);
+    const types = ["i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64", "f32", "f64", "bool"] as const;
+    await made.transact(() => {
+      for (const dtype of types) {
+        const array = made.create(dtype, { dtype, shape: [3, 5, 7], order: dtype.length % 2 === 0 ? "C" : "F" });
+        const bytes = array.typed();
+        new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength).forEach((_, i, all) => {
+          all[i] = i % 2;
+        });
+      }
+      made.create("empty", { dtype: "f64", shape: [0, 3] });
+    });
+    made.close();
+    for (const name of [types[2], types[9], "empty"]) {
+      const [one, two] = ["one", "two"].map((part) => path.join(folder, `${name}-${part}.npy`)) as [string, string];
+      for (const args of [
+        ["export", store, name, one],
+        ["import", store, `${name}-again`, one],
+        ["export", store, `${name}-again`, two],
+      ]) {
+        const { code, stdout, stderr } = await cli(...args);
+        assert.equal(code, 0, stdout + stderr);
+      }
+      assert.deepEqual(fs.readFileSync(one), fs.readFileSync(two));
+      assert.equal(fs.readFileSync(one).toString("latin1", 1, 6), "NUMPY");
+    }
+  });
+
+  it("check verifies every checksum, names array and page, and fails", async () => {
+    const store = path.join(tempFolder(), "store");
+    const made = openStore(store);
+    await made.transact(() => made.create("prices", { dtype: "f64", shape: 5000 }).fill(1));
+    for (let i = 0; i < 3; i++) await made.transact(() => made.array("prices").set([3 * 512], i + 2));
+    made.engine[Symbol.dispose]();
+    const log = path.join(store, "log.1");
+    const bytes = fs.readFileSync(log);
+    const last = bytes.lastIndexOf("OCPLREC1");
+    const record = bytes.subarray(0, last).lastIndexOf("OCPLREC1");
+    bytes[record + 4096 + 10] = 99;
+    fs.writeFileSync(log, bytes);
+    const { code, stdout, stderr } = await cli("check", store);
+    assert.equal(code, 1, stderr);
+    assert.match(stdout, /page 3 of array "prices"/);
+    assert.equal(stdout.trim().split("\n").length, 1);
+  });
+
+  it("leaves nothing out, overwrites nothing, and says in one line what is wrong", async () => {
+    const folder = tempFolder();
+    const [store, raw, npy] = ["store", "a.raw", "bad.npy"].map((name) => path.join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    openStore(store).close();
+    fs.writeFileSync(raw, new Uint8Array(18));
+    fs.writeFileSync(npy, "no numpy");
+    const cases: [string[], RegExp][] = [
+      [["import", store, "a", raw, "--dtype", "f64"], /INVALID_ARGUMENT/],
+      [["import", store, "a", raw, "--dtype", "u8", "--shape", "3,5"], /18 bytes.*takes 15/],
+      [["import", store, "a", raw, "--dtype", "u9"], /INVALID_ARGUMENT/],
+      [["import", store, "a", raw], /needs --dtype/],
+      [["import", store, "a", npy], /not a \.npy/],
+      [["import", store, "a", path.join(folder, "none")], /NOT_FOUND/],
+      [["export", store, "a", path.join(folder, "out")], /NOT_FOUND/],
+    ];
+    for (const [args, message] of cases) {
+      const { code, stdout, stderr } = await cli(...args);
+      assert.equal(code, 1, stdout + stderr);
+      assert.match(stdout, message);
+      assert.equal(stdout.trim().split("\n").length, 1, stdout);
+    }
+    assert.equal(fs.existsSync(path.join(folder, "out")), false);
+    assert.equal((await cli("import", store, "a", raw, "--dtype", "u16", "--shape", "3,3", "--order", "F")).code, 0);
+    const again = await cli("import", store, "a", raw, "--dtype", "u16");
+    assert.match(again.stdout, /NAME_IN_USE/);
+    assert.match((await cli("export", store, "a", raw)).stdout, /NAME_IN_USE/);
+    assert.equal(fs.statSync(raw).size, 18);
+  });
+
   it("says in one line what is wrong", async () => {
     const { code, stdout } = await cli("info", path.join(tempFolder(), "none"));
     assert.equal(code, 1);
     assert.match(stdout, /^outcore: .*does not exist \(NOT_FOUND\)\n$/);
   });
+});
+
+describe("the tour's chapter on arrays", () => {
+  it("counts, takes back, is killed, and proves it, in 80 columns", async () => {
+    const folder = tempFolder();
+    fs.writeFileSync(path.join(folder, "text"), "abababab".repeat(5000));
+    fs.writeFileSync(path.join(folder, "one"), "x");
+    const { code, stdout, stderr } = await run(
+      path.join(root, "cli", "main.ts"),
+      ["tour", folder, "--chapter", "arrays"],
+      {
+        env: { NO_COLOR: "1" },
+        timeout: 120_000,
+      },
+    );
+    assert.equal(code, 0, stdout + stderr);
+    assert.match(stdout, /most frequent +a b, 20000 times/);
+    assert.match(stdout, /processes killed in a commit +8/);
+    assert.match(stdout, /After every kill there were whole transactions only/);
+    assert.deepEqual(
+      stdout.split("\n").filter((line) => line.length > 80 && !line.startsWith("/")),
+      [],
+    );
+  }, 120_000);
 });

@@ -1,0 +1,223 @@
+import { DiskFullError, LogFullError, PoisonedError, SystemError } from "../errors.ts";
+import type { StoreFile } from "../memory/store-file.ts";
+import type { Applier } from "./applier.ts";
+import type { Change, Durability } from "./engine.ts";
+import { encodeRecord, headLength } from "./format.ts";
+import type { History } from "./history.ts";
+import type { Homes } from "./homes.ts";
+import type { LayeredView } from "./layered-view.ts";
+import type { LogRecord } from "./log.ts";
+import { mutations } from "./mutations.ts";
+import type { PageLogOptions } from "./page-log-options.ts";
+import { type Plan, pagesOf, planCommit } from "./plan.ts";
+import type { Settler } from "./settler.ts";
+import type { SharedState } from "./shared-state.ts";
+import type { Views } from "./views.ts";
+
+/** A commit of more pages is written to the home files after it, not in it. */
+const FEW_PAGES = 16;
+
+/** Whether the pages may stay in the memory of their view for a while: all else there is the home file. */
+function canWait({ change, images, direct, highWater, newHighWater }: Plan): boolean {
+  const { view, zeros } = change;
+  return images.length > 0 && direct.length === 0 && zeros.length === 0 && highWater === newHighWater && view.plain;
+}
+
+/** Writes transactions. Whoever calls holds the commit lock and has read the log up to the head. */
+export class Committer {
+  readonly #folder: string;
+  readonly #options: Required<PageLogOptions>;
+  readonly #history: History;
+  readonly #homes: Homes;
+  readonly #views: Views;
+  readonly #applier: Applier;
+  readonly #shared: SharedState;
+  readonly #settler: Settler;
+  readonly #pageSize: number;
+  /** The error after which the connection is of no use any more. */
+  poison: unknown;
+
+  constructor(
+    folder: string,
+    options: Required<PageLogOptions>,
+    parts: { history: History; homes: Homes; views: Views; applier: Applier; shared: SharedState; settler: Settler },
+  ) {
+    this.#folder = folder;
+    this.#options = options;
+    this.#history = parts.history;
+    this.#homes = parts.homes;
+    this.#views = parts.views;
+    this.#applier = parts.applier;
+    this.#shared = parts.shared;
+    this.#settler = parts.settler;
+    this.#pageSize = parts.history.log.pageSize;
+  }
+
+  /** Checksums of all images, then of all direct pages, in the order of the runs. */
+  #sums(plans: readonly Plan[]): Uint32Array {
+    const size = this.#pageSize;
+    const parts: Uint32Array[] = [];
+    const add = ({ change }: Plan, runs: Float64Array): void => {
+      const pages = pagesOf(runs, size);
+      if (pages > 0) parts.push(change.view.view.checksums(runs, runs.length / 2, size, pages).subarray(0, pages));
+    };
+    for (const plan of plans) add(plan, plan.images);
+    for (const plan of plans) {
+      for (const { first, end, sums } of plan.change.fresh) parts.push(sums.subarray(0, end - first));
+      add(plan, plan.direct);
+    }
+    const sums = new Uint32Array(parts.reduce((count, part) => count + part.length, 0));
+    let at = 0;
+    for (const part of parts) {
+      sums.set(part, at);
+      at += part.length;
+    }
+    return sums;
+  }
+
+  /** Makes the change true; the new transaction's number. */
+  write(change: Change, durability: Durability): number {
+    const size = this.#pageSize;
+    const history = this.#history;
+    const { log } = history;
+    /* Should this commit fail, its views must still show the snapshot. */
+    const own = (history.unseen as LogRecord[])[0]?.txid ?? history.cursor.txid + 1;
+    /* Mostly one was made between commits, at half of it. */
+    if (history.logBytes > this.#options.segmentBytes) this.#applier.checkpoint(own - 1);
+    const plans = planCommit(history, change.pages, change.meta, this.#options.directBytes);
+    const runs = plans.flatMap((plan) => plan.runs);
+    const total = plans.reduce((sum, { images }) => sum + pagesOf(images, size), 0);
+    const sums = this.#sums(plans);
+    const bodyBytes = total * size;
+    const meta = durability === "none" ? { ...change.meta, unsynced: true } : change.meta;
+    const { txid: last, chain: previous } = history.cursor;
+    const txid = last + 1;
+    const { epoch } = history.superblock;
+    const { head, crc } = encodeRecord({ epoch, txid, previous, runs, sums, bodyBytes, meta }, size);
+    const bytes = head.length + bodyBytes;
+    if (history.logBytes + bytes > this.#options.logLimit) throw new LogFullError(this.#folder, this.#options.logLimit);
+    const place = log.place(history.cursor, bytes);
+    const record = { epoch, txid, previous, crc, runs, sums, bodyBytes, meta, headBytes: head.length, ...place };
+    try {
+      if (change.meta.arrays !== undefined) this.#homes.syncNames();
+      this.#writeHomes(plans);
+    } catch (error) {
+      throw this.#failed(error);
+    }
+    try {
+      const segment = log.prepare(place, bytes);
+      let offset = place.offset;
+      let rest = head;
+      for (const { images, change: changed } of plans) {
+        if (images.length === 0) continue;
+        segment.writeRuns(offset, rest, changed.view.view, images, images.length / 2);
+        offset += rest.length + pagesOf(images, size) * size;
+        rest = new Uint8Array(0);
+      }
+      if (rest.length > 0) segment.write(offset, rest);
+      if (durability === "full") {
+        const end = { ...place, txid, chain: crc };
+        if (mutations.noLogSync) this.#shared.durable = txid;
+        else this.#applier.syncLog(end, true);
+      }
+    } catch (error) {
+      this.#unwrite(place.segment, place.offset);
+      throw this.#failed(error);
+    }
+    this.#shared.head = txid;
+    history.take(record);
+    try {
+      this.#publish(plans, record);
+    } catch (error) {
+      /* It is committed; what shows it could not be set up. */
+      this.poison = error;
+      throw new PoisonedError(this.#folder, error);
+    }
+    return txid;
+  }
+
+  /** Nobody may take what was written for a commit, not even after a power loss: it was said to have failed. */
+  #unwrite(segment: number, offset: number): void {
+    if (mutations.noUnwrite) return;
+    try {
+      const file = this.#history.log.segment(segment);
+      if (file === undefined || file.size() < offset + this.#pageSize) return;
+      if (headLength(file.read(offset, this.#pageSize)) === undefined) return;
+      file.write(offset, new Uint8Array(this.#pageSize));
+      file.sync();
+    } catch (error) {
+      this.poison = error;
+    }
+  }
+
+  /** An I/O error leaves unknown what is on the disk. */
+  #failed(error: unknown): unknown {
+    if (!(error instanceof SystemError)) return error;
+    this.poison = error;
+    return new PoisonedError(this.#folder, error);
+  }
+
+  #writeHomes(plans: readonly Plan[]): void {
+    for (const { change, direct, highWater, newHighWater } of plans) {
+      if (newHighWater <= highWater) continue;
+      const home = this.#homes.get(change.array);
+      /* What somebody left here who died before the commit. */
+      if (change.fresh.length === 0 && home.size() > highWater * this.#pageSize && !mutations.noTruncate) {
+        home.truncate(highWater * this.#pageSize);
+        home.sync();
+      }
+      if (home.size() !== newHighWater * this.#pageSize) home.truncate(newHighWater * this.#pageSize);
+      if (direct.length > 0) home.applyRuns(change.view.view, direct, direct.length / 2);
+      else if (change.fresh.length === 0) continue;
+      /* Whatever the commit's durability: a later one makes the record durable, and knows nothing of this. */
+      if (!mutations.noDirectSync) home.sync();
+    }
+  }
+
+  /** After the commit: views show it from files, not from private pages, and the memory is given back. */
+  #publish(plans: readonly Plan[], record: LogRecord): void {
+    const size = this.#pageSize;
+    const { txid } = record;
+    const { log } = this.#history;
+    const own = new Map(plans.map(({ change, highWater }) => [change.array, highWater]));
+    let eager = this.#applier.limit() >= txid;
+    const segment = record.bodyBytes > FEW_PAGES * size ? log.segment(record.segment) : undefined;
+    const later = plans.map((plan) => eager && segment !== undefined && canWait(plan));
+    this.#views.show(this.#shared.applied, own);
+    if (eager && !later.includes(true))
+      try {
+        this.#applier.apply(txid);
+      } catch (error) {
+        if (!(error instanceof DiskFullError)) throw error;
+        eager = false;
+      }
+    let body = 0;
+    for (const [i, { change, images, newHighWater, highWater }] of plans.entries()) {
+      const { view, array } = change;
+      const first = body;
+      body += pagesOf(images, size);
+      if (later[i] === true && segment !== undefined) {
+        this.#settler.keep(view, images, record, segment, first);
+        continue;
+      }
+      const home = newHighWater > 0 ? this.#homes.get(array) : undefined;
+      if (newHighWater > highWater) view.growHome(home?.file, newHighWater * size);
+      if (this.#shared.applied < txid) {
+        this.#views.layRecord(view, array, record, false);
+      } else if (view.plain && change.zeros.length === 0) {
+        view.restore(change.runs, change.count);
+      } else if (home !== undefined) {
+        /* Something else than the home file may lie there. */
+        for (const [page, end] of change.zeros) this.#layHome(view, home, page * size, (end - page) * size);
+        for (let k = 0; k < change.count; k++)
+          this.#layHome(view, home, change.runs[2 * k] ?? 0, change.runs[2 * k + 1] ?? 0);
+      }
+      view.forgetSpilled();
+    }
+  }
+
+  #layHome(view: LayeredView, home: StoreFile, start: number, length: number): void {
+    const end = Math.min(start + length, view.homeBytes);
+    if (end > start) view.lay(start, end - start, home.file, start);
+  }
+}

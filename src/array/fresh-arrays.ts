@@ -1,0 +1,107 @@
+import { InvalidArgumentError } from "../errors.ts";
+import { crc32c } from "../memory/crc32c.ts";
+import type { DataFile } from "../memory/data-file.ts";
+import type { Homes } from "./homes.ts";
+import type { SharedState } from "./shared-state.ts";
+
+/* A long write makes the page cache use large folios, into which small writes then cost ten times as much. */
+const PIECE: number = 2 ** 16;
+
+/** Pages [first, end) that were written, and their checksums. */
+export interface FreshPages {
+  readonly first: number;
+  readonly end: number;
+  readonly sums: Uint32Array;
+}
+
+/**
+ * Arrays that a transaction makes. Their numbers are reserved, so that nobody else writes to their home files, and what
+ * is written to them in bulk goes there at once: nobody sees it before the commit.
+ */
+export class FreshArrays {
+  readonly #homes: Homes;
+  readonly #shared: SharedState;
+  readonly #pageSize: number;
+  #held = new Map<number, FreshPages[]>();
+
+  constructor(homes: Homes, shared: SharedState, pageSize: number) {
+    this.#homes = homes;
+    this.#shared = shared;
+    this.#pageSize = pageSize;
+  }
+
+  /**
+   * The first number from `first` on that no array has; it is reserved now. Its home file is made at once: so nobody
+   * takes a number that somebody took who died before he told of his commit.
+   */
+  reserve(first: number): number {
+    for (let array = first; ; array++) {
+      if (this.#homes.exists(array) || !this.#shared.reserve(array)) continue;
+      if (this.#homes.make(array)) {
+        this.#held.set(array, []);
+        return array;
+      }
+      this.#shared.unreserve(array);
+    }
+  }
+
+  /** What was written of an array, in the order of writing. */
+  ranges(array: number): readonly FreshPages[] {
+    return this.#held.get(array) ?? [];
+  }
+
+  /** The first page from which on nothing was written; undefined when the array is not this transaction's own. */
+  firstFree(array: number): number | undefined {
+    return this.#held.has(array) ? Math.max(0, ...this.ranges(array).map(({ end }) => end)) : undefined;
+  }
+
+  /** Writes whole pages home, block by block; the home file. */
+  write(array: number, first: number, pages: number, block: (at: number) => Uint8Array): DataFile {
+    const size = this.#pageSize;
+    const home = this.#homes.get(array);
+    const [start, length] = [first * size, pages * size];
+    const sums = new Uint32Array(pages);
+    try {
+      for (let at = 0; at < length; ) {
+        const bytes = block(at).subarray(0, PIECE);
+        if (bytes.length === 0) throw new InvalidArgumentError("the values were a view that is no more");
+        home.write(start + at, bytes);
+        for (let i = 0; i < bytes.length; i += size) sums[(at + i) / size] = crc32c(bytes.subarray(i, i + size));
+        at += bytes.length;
+      }
+    } catch (error) {
+      if (home.size() > start) this.#clear(array, first, first + pages);
+      throw error;
+    }
+    this.#held.get(array)?.push({ first, end: first + pages, sums });
+    return home.file;
+  }
+
+  #clear(array: number, first: number, end: number): void {
+    const home = this.#homes.get(array);
+    home.punch(first * this.#pageSize, (end - first) * this.#pageSize);
+    /* A commit may make the array longer than this, and does not know of it. */
+    home.sync();
+  }
+
+  /** Gives up what was written from page `keep` of each range on: those places are zeros again. */
+  cut(array: number, keep: (range: FreshPages) => number): void {
+    const left: FreshPages[] = [];
+    for (const range of this.ranges(array)) {
+      const { first, end } = range;
+      const to = Math.max(first, Math.min(end, keep(range)));
+      if (to > first) left.push({ ...range, end: to });
+      if (to < end) this.#clear(array, to, end);
+    }
+    this.#held.set(array, left);
+  }
+
+  /** The transaction has ended. */
+  release(committed: boolean): void {
+    for (const array of this.#held.keys()) {
+      if (!committed) this.#homes.remove(array);
+      this.#shared.unreserve(array);
+    }
+    this.#held.clear();
+  }
+}

@@ -1,0 +1,51 @@
+import { builtin } from "../builtins.ts";
+import { InvalidArgumentError } from "../errors.ts";
+import { pathOf } from "../memory/data-file.ts";
+import type { ArrayReference } from "./big-array.ts";
+import type { NdView } from "./nd-view.ts";
+import { PageLog } from "./page-log.ts";
+import { ArrayStore } from "./store.ts";
+import type { StoreOptions } from "./store-options.ts";
+
+/**
+ * Opens a store by path or `file:` URL, and makes one where there is none.
+ *
+ * @throws {NotFoundError} when there is none and `create` is false.
+ * @throws {PermissionError} when the folder may not be written to.
+ * @throws {CorruptError | StoreFormatError} when it is damaged, or of a later version or another page size.
+ *
+ * @example
+ * ```ts
+ * import { openStore } from "outcore/array";
+ * const store = openStore("/tmp/outcore-example-store");
+ * const a = await store.transact(() =>
+ *   store.names.includes("a") ? store.array("a", "f64") : store.create("a", { dtype: "f64", shape: 1_000_000 }),
+ * );
+ * const transaction = store.begin();
+ * a.view([10, 20]).array.fill(1.5);
+ * await transaction.commit();
+ * store.close();
+ * ```
+ */
+export function openStore(path: string | URL, options: StoreOptions = {}): ArrayStore {
+  const text = typeof path === "string" && path.startsWith("file:") ? new URL(path) : path;
+  if (typeof text === "string" && /^[a-z]+:\/\//.test(text))
+    throw new InvalidArgumentError(`no engine for ${text}; a store is a folder, by path or file: URL`);
+  const { durability, reserve, spillBytes, ...engine } = options;
+  return new ArrayStore(PageLog.open(builtin("path").resolve(pathOf(text) as string), engine), options);
+}
+
+/** Opens what an `ArrayReference` names, in a connection of its own. */
+export function openReference(
+  reference: ArrayReference,
+  options: StoreOptions = {},
+): { store: ArrayStore; view: NdView } {
+  if (reference?.kind !== "outcore.array") throw new InvalidArgumentError("not a reference to an array");
+  const store = openStore(reference.store, { ...options, create: false });
+  try {
+    return { store, view: store.array(reference.name).view(...reference.index) };
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+}

@@ -1,0 +1,84 @@
+import { DiskFullError } from "../errors.ts";
+import type { StoreFile } from "../memory/store-file.ts";
+import type { Applier } from "./applier.ts";
+import type { History } from "./history.ts";
+import type { LayeredView } from "./layered-view.ts";
+import type { LogRecord } from "./log.ts";
+import type { SharedState } from "./shared-state.ts";
+
+/** Pages of a commit that its own views still show out of private memory. */
+interface Kept {
+  readonly view: LayeredView;
+  /** (start, length) in bytes. */
+  readonly runs: Float64Array;
+  /** Where they lie in the log. */
+  readonly segment: StoreFile;
+  readonly offset: number;
+}
+
+/**
+ * What a commit leaves for later: that the views of this connection show its pages out of files, and give the memory
+ * back. It is done between transactions, and at the latest when the next one begins. What was written to a page after
+ * the commit stays: it belongs to the next transaction.
+ */
+export class Settler {
+  readonly #history: History;
+  readonly #applier: Applier;
+  readonly #shared: SharedState;
+  #kept: Kept[] = [];
+  #last = 0;
+
+  constructor(history: History, applier: Applier, shared: SharedState) {
+    this.#history = history;
+    this.#applier = applier;
+    this.#shared = shared;
+  }
+
+  /** Whether there is something to do. */
+  get due(): boolean {
+    return this.#kept.length > 0;
+  }
+
+  /** Images of one array in the newest record stay in the memory of its view for now. */
+  keep(view: LayeredView, runs: Float64Array, record: LogRecord, segment: StoreFile, body: number): void {
+    const offset = record.offset + record.headBytes + body * this.#history.log.pageSize;
+    this.#kept.push({ view, runs, segment, offset });
+    this.#last = record.txid;
+  }
+
+  /** Gives the pages back. `locked`: the commit lock is held, so that the home files may be written to. */
+  settle(locked: boolean): void {
+    if (!this.due) return;
+    if (locked && this.#shared.applied < this.#last)
+      try {
+        this.#applier.apply(this.#applier.limit());
+      } catch (error) {
+        if (!(error instanceof DiskFullError)) throw error;
+      }
+    const home = this.#shared.applied >= this.#last;
+    for (const kept of this.#kept.splice(0)) if (!kept.view.view.closed) this.#show(kept, home);
+  }
+
+  #show({ view, runs, segment, offset }: Kept, home: boolean): void {
+    const same = view.view.same(runs, runs.length / 2, segment.file, offset);
+    if (home && view.plain) {
+      view.restore(same.data, same.count);
+      return;
+    }
+    const triples: number[] = [];
+    let at = offset;
+    let next = 0;
+    for (let i = 0; i < runs.length; i += 2) {
+      const [start = 0, length = 0] = [runs[i], runs[i + 1]];
+      /* Runs of pages that are the same may reach over several runs, and runs have several of them. */
+      for (; next < same.count; next++) {
+        const from = Math.max(start, same.data[2 * next] ?? 0);
+        const end = Math.min(start + length, (same.data[2 * next] ?? 0) + (same.data[2 * next + 1] ?? 0));
+        if (from < end) triples.push(from, end - from, at + from - start);
+        if (end >= start + length) break;
+      }
+      at += length;
+    }
+    view.layRuns(Float64Array.from(triples), triples.length / 3, segment.file);
+  }
+}

@@ -1,0 +1,27 @@
+import type { DType } from "./dtype.ts";
+import type { Durability } from "./engine.ts";
+import type { PageLogOptions } from "./page-log-options.ts";
+
+/** How a store is opened. */
+export interface StoreOptions extends PageLogOptions {
+  /** "full": a commit waits for the disk, once. "none": the next durable commit makes it durable. Default "full". */
+  durability?: Durability;
+  /** Bytes of address space kept free for an array to grow into. Default: its size again, at least 64 GiB. */
+  reserve?: number;
+  /** Bytes written by bulk calls after which pages are spilled to the disk. Default 1 GiB. */
+  spillBytes?: number;
+}
+
+/** What a new array is. */
+export interface ArrayOptions<D extends DType> {
+  /** Type of its elements. */
+  dtype: D;
+  /** Elements per axis, or of the only one. */
+  shape: number | readonly number[];
+  /** Default "C". */
+  order?: "C" | "F";
+  /** Records of so many bytes: the array gets one more axis of that length; with dtype "u8". */
+  record?: number;
+  /** Kept with the array, as JSON. */
+  attributes?: Readonly<Record<string, unknown>>;
+}

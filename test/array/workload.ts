@@ -1,0 +1,155 @@
+import { rmSync } from "node:fs";
+import { type ArrayStore, openStore, type StoreOptions, type Transaction } from "../../src/array/main.ts";
+import { DiskFullError } from "../../src/errors.ts";
+import { Recorder, randomFrom, type Step } from "./disk.ts";
+
+/** Every array at one state. */
+export type State = ReadonlyMap<string, readonly number[]>;
+
+/** A commit that was begun: which transaction it was to be, and what is then to be seen. */
+export interface Attempt {
+  readonly txid: number;
+  readonly state: State;
+}
+
+/** What a random workload did to the disk; its marks are "attempt I", "failed I" and "durable TXID". */
+export interface History {
+  readonly steps: readonly Step[];
+  readonly attempts: readonly Attempt[];
+  /** What was wrong already without any power loss. */
+  readonly wrong: readonly string[];
+}
+
+export const options: StoreOptions = { segmentBytes: 2 ** 17, directBytes: 2 ** 14, reserve: 2 ** 22 };
+export const PAGE = 512; // elements of f64 in 4 KiB
+
+export function stateOf(store: ArrayStore): State {
+  return new Map(store.names.map((name) => [name, Array.from(store.array(name, "f64").typed())]));
+}
+
+/** Where two states differ, or undefined. */
+export function difference(found: State, expected: State): string | undefined {
+  if (found.size !== expected.size) return `arrays ${[...found.keys()]}, not ${[...expected.keys()]}`;
+  for (const [name, values] of expected) {
+    const other = found.get(name) ?? [];
+    if (other.length !== values.length) return `${name} has ${other.length} elements, not ${values.length}`;
+    for (let i = 0; i < values.length; i++)
+      if (other[i] !== values[i]) return `${name}[${i}] is ${other[i]}, not ${values[i]}`;
+  }
+  return undefined;
+}
+
+/** Two connections that change arrays at random; one of them reads an old snapshot at times. */
+class Workload {
+  readonly attempts: Attempt[] = [];
+  readonly wrong: string[] = [];
+  readonly recorder = new Recorder();
+  readonly #random: (limit: number) => number;
+  readonly #stores: ArrayStore[] = [];
+  readonly #folder: string;
+  #value = 0;
+  #reading: { transaction: Transaction; state: State } | undefined;
+
+  constructor(folder: string, seed: number) {
+    this.#folder = folder;
+    this.#random = randomFrom(seed);
+  }
+
+  async run(transactions: number): Promise<void> {
+    rmSync(this.#folder, { recursive: true, force: true });
+    this.attempts.push({ txid: 0, state: new Map() });
+    this.recorder.start();
+    try {
+      this.#stores.push(openStore(this.#folder, options), openStore(this.#folder, options));
+      for (let i = 0; i < transactions; i++) {
+        this.#readAtTimes();
+        const writer = this.#stores[this.#reading === undefined ? this.#random(2) : 0] as ArrayStore;
+        await this.#transaction(writer);
+        this.#checkReader();
+        if (this.#random(6) === 0) await writer.checkpoint();
+        this.#checkReader();
+      }
+      for (const store of this.#stores) store.engine[Symbol.dispose]();
+    } finally {
+      this.recorder.stop();
+    }
+  }
+
+  #readAtTimes(): void {
+    const store = this.#stores[1] as ArrayStore;
+    if (this.#reading === undefined && this.#random(4) === 0) {
+      const transaction = store.begin();
+      this.#reading = { transaction, state: stateOf(store) };
+    } else if (this.#reading !== undefined && this.#random(3) === 0) {
+      this.#reading.transaction.abort();
+      this.#reading = undefined;
+    }
+  }
+
+  #checkReader(): void {
+    if (this.#reading === undefined) return;
+    const problem = difference(stateOf(this.#stores[1] as ArrayStore), this.#reading.state);
+    if (problem !== undefined) this.wrong.push(`a reader of ${this.#reading.transaction.snapshot}: ${problem}`);
+  }
+
+  #change(store: ArrayStore, transaction: Transaction): void {
+    const random = this.#random;
+    const name = `a${random(2)}`;
+    if (!store.names.includes(name)) store.create(name, { dtype: "f64", shape: PAGE * (1 + random(4)) });
+    const array = store.array(name, "f64");
+    const what = random(12);
+    if (what === 0) array.resize(1 + random(8 * PAGE));
+    else if (what === 1 || what === 2)
+      array.append(Float64Array.from({ length: PAGE * (4 + random(4)) }, () => ++this.#value));
+    else if (what === 3 && array.size > 1) {
+      const savepoint = transaction.savepoint();
+      array.typed()[0] = ++this.#value;
+      transaction.rollback(savepoint);
+    } else if (what === 4 && store.names.length > 1) {
+      store.drop(name);
+      return;
+    } else if (what === 5) {
+      if (Object.hasOwn(store.snapshots, "kept")) store.dropSnapshot("kept");
+      else if (random(3) === 0) store.keepSnapshot("kept");
+    }
+    if (array.size > 2 ** 14) array.resize(100);
+    for (let k = random(5); k >= 0; k--) if (array.size > 0) array.typed()[random(array.size)] = ++this.#value;
+    if (what === 6) transaction.spill();
+  }
+
+  async #transaction(store: ArrayStore): Promise<void> {
+    const transaction = store.begin();
+    this.#change(store, transaction);
+    if (this.#random(6) === 0) return transaction.abort();
+    const state = stateOf(store);
+    const durability = this.#random(5) === 0 ? "none" : "full";
+    let failAt = this.#random(8) === 0 ? this.#random(5) : -1;
+    for (;;) {
+      const number = this.attempts.length;
+      this.recorder.mark(`attempt ${number}`);
+      this.attempts.push({ txid: store.engine.newest() + 1, state });
+      this.recorder.failAt = failAt;
+      try {
+        const txid = await transaction.commit({ durability });
+        this.recorder.failAt = -1;
+        if (txid !== this.attempts[number]?.txid) throw new Error(`transaction ${txid}`);
+        if (durability === "full") this.recorder.mark(`durable ${txid}`);
+        return;
+      } catch (error) {
+        if (!(error instanceof DiskFullError)) throw error;
+        this.recorder.mark(`failed ${number}`);
+        failAt = -1;
+        const problem = difference(stateOf(store), state);
+        if (problem !== undefined) this.wrong.push(`after ENOSPC: ${problem}`);
+        if (this.#random(2) === 0) return transaction.abort();
+      }
+    }
+  }
+}
+
+/** Changes arrays at random, one transaction after the other, and remembers each state. */
+export async function workload(folder: string, seed: number, transactions: number): Promise<History> {
+  const work = new Workload(folder, seed);
+  await work.run(transactions);
+  return { steps: work.recorder.steps, attempts: work.attempts, wrong: work.wrong };
+}
