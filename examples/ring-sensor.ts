@@ -5,7 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import process from "node:process";
-import { createRing, openRing } from "../src/ring/main.ts";
+import { createRing, NotFoundError, openRing } from "../src/ring/main.ts";
 
 const schema = { celsius: { type: "f32" }, count: { type: "u32" } } as const;
 const SET_PERIOD = 1;
@@ -29,7 +29,8 @@ async function reader(name: string): Promise<void> {
   while (ring === undefined) {
     try {
       ring = openRing(name, { schema, delivery: "queue", keepAlive: true });
-    } catch {
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }

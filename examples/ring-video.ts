@@ -5,7 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import process from "node:process";
-import { createRing, openRing, type RingClient } from "../src/ring/main.ts";
+import { createRing, NotFoundError, openRing, type RingClient } from "../src/ring/main.ts";
 
 const WIDTH = 1920;
 const HEIGHT = 1080;
@@ -56,7 +56,8 @@ else {
     for (;;) {
       try {
         return openRing(name, { schema, delivery: "queue", keepAlive: true });
-      } catch {
+      } catch (error) {
+        if (!(error instanceof NotFoundError)) throw error;
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     }
