@@ -356,9 +356,10 @@ OC_API double oc_waiter_close(int32_t channel, int32_t unused);
 
 #define OC_HASH_BEST 0   /* the fastest of this processor */
 #define OC_HASH_SERIAL 1 /* byte by byte */
-#define OC_HASH_SLICED 2 /* bit planes in 64-bit words; NEON on arm64 */
+#define OC_HASH_SLICED 2 /* bit planes in 64-bit words */
 #define OC_HASH_AVX2 3
 #define OC_HASH_AVX512 4
+#define OC_HASH_NEON 5
 /* Part 0: both halves of the 64-bit hash xored; 1: its low half; 2: its high half. -ENOSYS without the kernel. */
 OC_API double oc_frame_hash(double address, double length, int32_t part, int32_t kernel);
 /* ---- sending files: c/..._sendfile.c -- */

@@ -1,4 +1,4 @@
-/* Words that processes share, the futex, and the waiter thread (Linux and macOS; what Windows has stands at the end). */
+/* Words that processes share, on all systems; the futex and the waiter thread of Linux and macOS. */
 #include "outcore.h"
 #include "internal.h"
 
@@ -436,62 +436,6 @@ double oc_waiter_close(int32_t channel, int32_t unused) {
   pthread_mutex_unlock(&mutex);
   kick();
   return 0;
-}
-
-#else /* Windows: written, compiled, never run. */
-
-#include <windows.h>
-
-/* WaitOnAddress ends at the process; between processes a word is watched by polling with growing pauses. */
-double oc_wait_word(double address, double expected, double spin, double timeout) {
-  volatile uint32_t *word = OC_POINTER(address);
-  uint32_t value = (uint32_t)expected;
-  LARGE_INTEGER rate, start, now;
-  QueryPerformanceFrequency(&rate);
-  QueryPerformanceCounter(&start);
-  for (;;) {
-    if (__atomic_load_n(word, __ATOMIC_SEQ_CST) != value) return 1;
-    QueryPerformanceCounter(&now);
-    double passed = (double)(now.QuadPart - start.QuadPart) * 1e9 / (double)rate.QuadPart;
-    if (passed >= timeout) return 0;
-    if (passed < spin) YieldProcessor();
-    else Sleep(passed < 5e6 ? 0 : 1);
-  }
-}
-
-double oc_wake(double address, int32_t unused) {
-  (void)address, (void)unused;
-  return 0;
-}
-
-double oc_lock_test(int32_t fd, double offset) {
-  (void)fd, (void)offset;
-  return -ENOSYS;
-}
-
-double oc_thread_descriptor(int32_t fd, int32_t on) {
-  (void)fd, (void)on;
-  return -ENOSYS;
-}
-
-double oc_waiter_open(int32_t *out, int32_t unused) {
-  (void)out, (void)unused;
-  return -ENOSYS;
-}
-
-double oc_waiter_add(int32_t channel, double address, double expected, double token, double timeout) {
-  (void)channel, (void)address, (void)expected, (void)token, (void)timeout;
-  return -ENOSYS;
-}
-
-double oc_waiter_cancel(int32_t channel, double token) {
-  (void)channel, (void)token;
-  return -ENOSYS;
-}
-
-double oc_waiter_close(int32_t channel, int32_t unused) {
-  (void)channel, (void)unused;
-  return -ENOSYS;
 }
 
 #endif

@@ -26,6 +26,21 @@ void oc_win_count(int which, int32_t by);
 /* The handle of a descriptor, or NULL with ERROR_INVALID_HANDLE. */
 HANDLE oc_win_handle(int32_t fd);
 
+/* The handle of the mapping whose name the object of this descriptor, made here, also has for programs of SHMX; made with
+ * the first call, which comes when the object has its size. NULL for any other descriptor. */
+HANDLE oc_win_named_section(int32_t fd);
+
+/* ---- windows_ring.c ---- */
+
+/* An existing mapping with a name, or NULL. */
+HANDLE oc_win_open_section(const wchar_t *name, int writable);
+
+/* Whether a handle of the table is such a mapping and no file. */
+int oc_win_is_section(HANDLE handle);
+
+/* Its bytes, whole pages, or -errno. */
+double oc_win_section_size(HANDLE section);
+
 /* ---- windows_memory.c ---- */
 
 /* Held while address ranges change hands, so that a thread that faults meanwhile waits and tries again. Nobody touches

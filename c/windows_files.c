@@ -58,9 +58,35 @@ static double adopt(HANDLE handle) {
   return -EMFILE;
 }
 
+/* ---- objects that are also mappings with a name ---- */
+
+static struct {
+  wchar_t *_Atomic name; /* NULL: none */
+  _Atomic(HANDLE) section;
+} named[DESCRIPTORS];
+
+static void forget_name(int32_t fd) {
+  HANDLE section = atomic_exchange(&named[fd - FIRST].section, NULL);
+  if (section) CloseHandle(section);
+  free(atomic_exchange(&named[fd - FIRST].name, NULL));
+}
+
+HANDLE oc_win_named_section(int32_t fd) {
+  HANDLE file = oc_win_handle(fd), found;
+  if (!file) return NULL;
+  if ((found = atomic_load(&named[fd - FIRST].section))) return found;
+  const wchar_t *name = atomic_load(&named[fd - FIRST].name);
+  if (!name || !(found = CreateFileMappingW(file, NULL, PAGE_READWRITE, 0, 0, name))) return NULL;
+  HANDLE none = NULL;
+  if (atomic_compare_exchange_strong(&named[fd - FIRST].section, &none, found)) return found;
+  CloseHandle(found);
+  return none;
+}
+
 double oc_close(int32_t fd, int32_t unused) {
   (void)unused;
   if (!oc_win_handle(fd)) return oc_win_failure();
+  forget_name(fd);
   HANDLE handle = atomic_exchange(&table[fd - FIRST], NULL);
   if (!handle) return -EBADF;
   atomic_store(&next_free, (uint32_t)(fd - FIRST));
@@ -158,6 +184,7 @@ double oc_size(int32_t fd, int32_t unused) {
   (void)unused;
   LARGE_INTEGER size;
   HANDLE handle = oc_win_handle(fd);
+  if (handle && oc_win_is_section(handle)) return oc_win_section_size(handle);
   return handle && GetFileSizeEx(handle, &size) ? (double)size.QuadPart : oc_win_failure();
 }
 
@@ -177,6 +204,12 @@ double oc_stat(int32_t fd, double *out) {
   FILE_STANDARD_INFO sizes;
   uint64_t remote[32];
   for (int i = 0; i < OC_STAT_COUNT; i++) out[i] = 0;
+  if (oc_win_is_section(handle)) {
+    double size = oc_win_section_size(handle);
+    out[OC_STAT_KIND] = OC_KIND_FILE;
+    out[OC_STAT_SIZE] = out[OC_STAT_ALLOCATED] = size < 0 ? 0 : size;
+    return size < 0 ? size : 0;
+  }
   out[OC_STAT_KIND] = kind_of(handle, 0);
   if (out[OC_STAT_KIND] != OC_KIND_FILE) return 0;
   if (!GetFileInformationByHandle(handle, &info)) return oc_win_failure();
@@ -345,6 +378,7 @@ double oc_lock(int32_t fd, int32_t kind, double offset, double length) {
   HANDLE handle = oc_win_handle(fd);
   if (!handle) return oc_win_failure();
   if (kind < 0 || kind > OC_LOCK_EXCLUSIVE || offset < 0 || length < 0) return -EINVAL;
+  if (oc_win_is_section(handle)) return 0; /* a mapping of another program: nothing to lock */
   uint64_t start = (uint64_t)1 << 62 | (uint64_t)offset;
   uint64_t span = length > 0 ? (uint64_t)length : INT64_MAX - start;
   OVERLAPPED place = {.Offset = (DWORD)start, .OffsetHigh = (DWORD)(start >> 32)};
@@ -430,10 +464,26 @@ static wchar_t *object_path(const uint8_t *name) {
   return path;
 }
 
+/* An object is a file; programs of SHMX have mappings with a name and no file, which are found here too, and find what is
+ * created here under its name. */
 double oc_object_open(const uint8_t *name, int32_t flags, int32_t mode) {
-  wchar_t *path = object_path(name);
-  if (!path) return oc_win_failure();
-  double fd = open_wide(path, flags | OC_OPEN_NOFOLLOW, mode, FILE_ATTRIBUTE_TEMPORARY);
+  wchar_t *path = object_path(name), *wide = path ? widen(name, 0) : NULL;
+  HANDLE section = wide ? oc_win_open_section(wide, (flags & OC_OPEN_WRITE) != 0) : NULL;
+  double fd;
+  if (!wide) fd = oc_win_failure();
+  else if (section && (flags & OC_OPEN_CREATE)) fd = -EEXIST;
+  else {
+    fd = open_wide(path, flags | OC_OPEN_NOFOLLOW, mode, FILE_ATTRIBUTE_TEMPORARY);
+    if (fd == -ENOENT && section) {
+      fd = adopt(section);
+      section = NULL;
+    } else if (fd >= 0 && (flags & OC_OPEN_CREATE)) {
+      atomic_store(&named[(int32_t)fd - FIRST].name, wide);
+      wide = NULL;
+    }
+  }
+  if (section) CloseHandle(section);
+  free(wide);
   free(path);
   return fd;
 }

@@ -222,18 +222,25 @@ static void *map_view(HANDLE section, void *base, const view_wish *wish) {
 static double map_file(void *base, int32_t fd, view_wish *wish) {
   HANDLE file = oc_win_handle(fd);
   LARGE_INTEGER end;
-  if (!file || !GetFileSizeEx(file, &end)) return oc_win_failure();
+  if (!file) return oc_win_failure();
+  int foreign = oc_win_is_section(file);
+  if (foreign) {
+    double size = oc_win_section_size(file);
+    if (size < 0) return size;
+    end.QuadPart = (LONGLONG)size;
+  } else if (!GetFileSizeEx(file, &end)) return oc_win_failure();
   if (wish->offset + wish->size > whole_pages((double)end.QuadPart)) return -ENXIO;
   uint64_t rest = (uint64_t)end.QuadPart - wish->offset;
   if (wish->exact > rest) wish->exact = (size_t)rest;
   int keep = !wish->copy && wish->protection == OC_PROT_WRITE;
   DWORD access = wish->copy ? PAGE_WRITECOPY : keep ? PAGE_READWRITE : PAGE_READONLY;
-  HANDLE section = CreateFileMappingW(file, NULL, access, 0, 0, NULL);
+  HANDLE lasting = foreign ? file : oc_win_named_section(fd);
+  HANDLE section = lasting ? lasting : CreateFileMappingW(file, NULL, access, 0, 0, NULL);
   if (!section) return oc_win_failure();
   void *got = map_view(section, base, wish);
   double result = got ? OC_DOUBLE(got) : oc_win_failure();
-  CloseHandle(section);
-  if (got && keep && !remember((uintptr_t)got, file)) {
+  if (!lasting) CloseHandle(section);
+  if (got && keep && !foreign && !remember((uintptr_t)got, file)) {
     result = oc_win_failure();
     if (base) unmap_at(GetCurrentProcess(), got, MEM_PRESERVE_PLACEHOLDER);
     else UnmapViewOfFile(got);

@@ -1,6 +1,7 @@
 import { native } from "../../ffi/load.ts";
 import type { Watch } from "../../ffi/native.ts";
-import { check } from "./check.ts";
+import { check, errnoName } from "./check.ts";
+import { waitByTimer } from "./timed-wait.ts";
 
 /** A wait that has begun. */
 export interface PendingWait {
@@ -21,9 +22,7 @@ class Channel {
   #next = 1;
   #part: Uint8Array = new Uint8Array(0);
 
-  constructor() {
-    const out = new Int32Array(2);
-    check(native().calls.oc_waiter_open(out, 0), "open", "the waiter");
+  constructor(out: Int32Array) {
     this.#number = out[1] ?? 0;
     this.#watch = native().watch(out[0] ?? -1, (bytes) => this.#arrived(bytes));
   }
@@ -72,13 +71,23 @@ class Channel {
   }
 }
 
-let channel: Channel | undefined;
+/** undefined: not asked for yet; null: this system has none. */
+let channel: Channel | null | undefined;
+
+function openChannel(): Channel | null {
+  const out = new Int32Array(2);
+  const result = native().calls.oc_waiter_open(out, 0);
+  if (result < 0 && errnoName(-result) === "ENOSYS") return null;
+  check(result, "open", "the waiter");
+  return new Channel(out);
+}
 
 /**
  * Waits on the process's one waiter thread until the 32-bit word at `address` is not `expected`, at most `timeout` ms.
  * The event loop stays free; the process is kept alive only with `keepAlive`.
  */
 export function waitForWord(address: number, expected: number, timeout: number, keepAlive: boolean): PendingWait {
-  channel ??= new Channel();
+  if (channel === undefined) channel = openChannel();
+  if (channel === null) return waitByTimer(address, expected, timeout, keepAlive);
   return channel.wait(address, expected, timeout, keepAlive);
 }

@@ -6,7 +6,7 @@ import type { Mapping } from "./mapping.ts";
 import { type PendingWait, waitForWord } from "./waiter.ts";
 
 /** Kernels of the SHMX checksum, by number as in c/outcore.h. */
-export const hashKernels = { best: 0, serial: 1, sliced: 2, avx2: 3, avx512: 4 } as const;
+export const hashKernels = { best: 0, serial: 1, sliced: 2, avx2: 3, avx512: 4, neon: 5 } as const;
 export type HashKernel = keyof typeof hashKernels;
 
 const LONGEST = 2 ** 30;

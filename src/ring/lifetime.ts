@@ -45,6 +45,10 @@ export function removeDead(name: string): boolean {
     if (!segment.lock(OWNER_LOCK)) return false;
     segment.unlink();
     return true;
+  } catch (error) {
+    /* The ring of another user, whose folder lets only its owner remove it. */
+    if (error instanceof PermissionError) return false;
+    throw error;
   } finally {
     segment.close();
   }

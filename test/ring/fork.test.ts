@@ -14,7 +14,7 @@ let folder = "";
 let library = "";
 beforeAll(() => {
   folder = mkdtempSync(path.join(tmpdir(), "outcore-fork-"));
-  library = program("forker", "-shared", "-fPIC", "-pthread");
+  library = program("forker", ["-shared", "-fPIC", "-pthread"]);
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

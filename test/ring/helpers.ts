@@ -48,14 +48,19 @@ export function exists(name: string): boolean {
   return existsSync(`/dev/shm/${name}`);
 }
 
-/** Compiles test/ring/fixtures/NAME.c into a folder of its own, which goes with the process. */
-export function program(name: string, ...more: string[]): string {
+/** Compiles test/ring/fixtures/NAME.c, with more sources and flags, into a folder of its own, which goes with the process. */
+export function program(
+  name: string,
+  more: readonly string[] = [],
+  compiler: readonly string[] = findCompiler(),
+): string {
   const folder = mkdtempSync(path.join(tmpdir(), "outcore-ring-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
-  const [command, ...flags] = findCompiler();
+  const [command = "", ...flags] = compiler;
   const source = fileURLToPath(new URL(`fixtures/${name}.c`, import.meta.url));
   const out = path.join(folder, name);
-  const run = spawnSync(command, [...flags, "-O2", "-std=gnu11", "-Wall", "-Wextra", ...more, source, "-o", out], {
+  const warnings = ["-Wall", "-Wextra"];
+  const run = spawnSync(command, [...flags, "-O2", "-std=gnu11", ...warnings, source, ...more, "-o", out], {
     encoding: "utf8",
   });
   if (run.status !== 0) throw new Error(`${name}.c does not compile: ${run.stderr}`);

@@ -23,7 +23,7 @@ describe("weaknesses of SHMX", () => {
     const mapping = Mapping.anonymous(1 << 16, { shared: false });
     const words = new Words(mapping);
     const bytes = mapping.bytes();
-    const kernels = (["best", "sliced", "avx2", "avx512"] as const).filter(
+    const kernels = (["best", "sliced", "avx2", "avx512", "neon"] as const).filter(
       (kernel) => words.frameHash64(0, 1, kernel) !== undefined,
     );
     assert.equal(words.frameHash64(0, 0), 0x14650fb0739d0383n);
