@@ -183,6 +183,9 @@ double oc_object_open(const uint8_t *name, int32_t flags, int32_t mode) {
   if (flags & OC_OPEN_CREATE) system |= O_CREAT;
   if (flags & OC_OPEN_EXCLUSIVE) system |= O_EXCL;
   if (flags & OC_OPEN_TRUNCATE) system |= O_TRUNC;
+#if defined(__linux__)
+  system |= O_NONBLOCK; /* whoever puts a FIFO there must not stop those who look */
+#endif
   int fd = shm_open(path, system, (mode_t)mode);
   if (fd < 0) return -(double)errno;
   fcntl(fd, F_SETFD, FD_CLOEXEC);
