@@ -8,6 +8,9 @@
 #define OC_DOUBLE(pointer) ((double)(uintptr_t)(pointer))
 #define OC_POINTER(address) ((void *)(uintptr_t)(address))
 
+/* A descriptor that is about to be closed is not to be closed again when its thread ends. */
+void oc_disown_descriptor(int fd);
+
 /* "No limit", exact in a double. */
 #define OC_UNLIMITED 9007199254740991.0
 

@@ -336,7 +336,7 @@ OC_API double oc_wake(double address, int32_t unused);
 OC_API double oc_lock_test(int32_t fd, double offset);
 
 /* Closes the descriptor when the calling thread ends (on 1), or no longer (on 0). For what a terminated Worker leaves.
- * A child by fork does not have it either way: it would keep its locks. */
+ * oc_close ends it too. A child by fork does not have the descriptor either way: it would keep its locks. */
 OC_API double oc_thread_descriptor(int32_t fd, int32_t on);
 
 /* The one waiter thread of the process sleeps on many words at once and tells the event loop of each JavaScript

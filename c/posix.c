@@ -72,6 +72,7 @@ double oc_open(const uint8_t *path, int32_t flags, int32_t mode) {
 
 double oc_close(int32_t fd, int32_t unused) {
   (void)unused;
+  oc_disown_descriptor(fd);
   /* After EINTR the descriptor is gone on Linux; closing it again could hit somebody else's. */
   return close(fd) < 0 && errno != EINTR ? -(double)errno : 0;
 }
@@ -183,10 +184,8 @@ double oc_object_open(const uint8_t *name, int32_t flags, int32_t mode) {
   if (flags & OC_OPEN_CREATE) system |= O_CREAT;
   if (flags & OC_OPEN_EXCLUSIVE) system |= O_EXCL;
   if (flags & OC_OPEN_TRUNCATE) system |= O_TRUNC;
-#if defined(__linux__)
-  system |= O_NONBLOCK; /* whoever puts a FIFO there must not stop those who look */
-#endif
-  int fd = shm_open(path, system, (mode_t)mode);
+  /* The name may be that of a FIFO, whose opening would wait for its other end. */
+  int fd = shm_open(path, system | O_NONBLOCK, (mode_t)mode);
   if (fd < 0) return -(double)errno;
   fcntl(fd, F_SETFD, FD_CLOEXEC);
   return fd;

@@ -273,6 +273,10 @@ static void disown(int fd, int channel) {
   pthread_setspecific(at_thread_end, first);
 }
 
+void oc_disown_descriptor(int fd) {
+  if (__atomic_load_n(&all_owned, __ATOMIC_ACQUIRE)) disown(fd, -1);
+}
+
 double oc_thread_descriptor(int32_t fd, int32_t on) {
   if (on) return own(fd, -1);
   disown(fd, -1);

@@ -134,7 +134,6 @@ export class Segment {
       }
     }
     this.#mappings = [];
-    native().calls.oc_thread_descriptor(this.#file.fd, 0);
     this.#file.close();
   }
 }

@@ -100,6 +100,11 @@ export class Words {
     return this.#calls.oc_add64(this.#at(offset, 8), value);
   }
 
+  /** Reads before it stay before those after it that are atomic. On x86-64 they do so by themselves. */
+  orderReads(): void {
+    if (!this.#ordered) this.#calls.oc_fence();
+  }
+
   fence(): void {
     this.#calls.oc_fence();
   }

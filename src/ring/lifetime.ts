@@ -1,4 +1,4 @@
-import { NameInUseError, NotFoundError, PermissionError, SystemError, UnsupportedFileError } from "../errors.ts";
+import { LimitError, NameInUseError, NotFoundError, OutcoreError, PermissionError } from "../errors.ts";
 import { Segment } from "../memory/segment.ts";
 
 /** Word in the header of a "shmx" segment, where SHMX has padding, that says outcore made it. */
@@ -26,12 +26,6 @@ export function ownerDead(segment: Segment, kind: SegmentKind): boolean {
   return (kind === "native" || kind === "shmx") && !segment.held(OWNER_LOCK);
 }
 
-/** A folder, a link or a pipe that somebody put where objects stand. */
-function isNoObject(error: unknown): boolean {
-  if (error instanceof UnsupportedFileError) return true;
-  return error instanceof SystemError && ["ELOOP", "EINVAL", "EISDIR", "ENXIO"].includes(error.errno);
-}
-
 /**
  * Removes the name of what a dead outcore owner left; false when it lives, is not outcore's or is not ours to remove.
  * Of several who try at once one succeeds.
@@ -42,7 +36,8 @@ export function removeDead(name: string): boolean {
     segment = Segment.open(name, true);
   } catch (error) {
     if (error instanceof NotFoundError) return true;
-    if (error instanceof PermissionError || isNoObject(error)) return false;
+    /* Not ours to look at, or no file at all. */
+    if (error instanceof OutcoreError && !(error instanceof LimitError)) return false;
     throw error;
   }
   try {

@@ -5,6 +5,7 @@ import type { PendingWait } from "../memory/waiter.ts";
 import { monotonic, processId, Words } from "../memory/words.ts";
 import type { RingHeader } from "./client.ts";
 import { type ControlMessage, ControlRing } from "./control.ts";
+import type { StreamArray } from "./element.ts";
 import { EventCount } from "./eventcount.ts";
 import { viewStream } from "./frame.ts";
 import { randomId } from "./identity.ts";
@@ -17,6 +18,18 @@ import { encodeDirectory, F, H, MAGIC, R, READER_BYTES, type ShmxShape, SLOT_HEA
 import { ShmxLoan } from "./shmx-loan.ts";
 import { readShmxReaders } from "./shmx-readers.ts";
 import { StreamTable } from "./stream-table.ts";
+
+/** Bytes of a slot whose stream heads are written through a view; those beyond are copied in. */
+const LONGEST_VIEW = 2 ** 30;
+
+/** A slot as the writer keeps it: its views are made once. */
+export interface ShmxSlot {
+  readonly base: number;
+  readonly heads: Uint32Array;
+  readonly times: Float64Array;
+  /** Streams by name: where and how long in the last frame here, and the view. */
+  readonly views: Map<string, { readonly at: number; readonly count: number; readonly view: StreamArray }>;
+}
 
 export interface ShmxServerOptions<S extends Schema> {
   readonly schema: S;
@@ -37,6 +50,9 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
   #view: DataView;
   #shape: ShmxShape;
   #session: bigint;
+  #sessionLow: number;
+  #sessionHigh: number;
+  #slots: (ShmxSlot | undefined)[] = [];
   #streams: StreamTable<StreamSpec>;
   #rings: ControlRing[] = [];
   /** Who was last seen in each slot: its messages may be read after it has left. */
@@ -55,6 +71,8 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
       directory.length,
     );
     this.#session = randomId();
+    this.#sessionLow = Number(this.#session & 0xffffffffn);
+    this.#sessionHigh = Number(this.#session >> 32n);
     this.#segment = createOwned(name, this.#shape.total, options.mode, (segment) => this.#fill(segment, directory));
     this.#all = this.#segment.map("write", 0, this.#shape.total);
     this.#words = new Words(this.#all);
@@ -123,7 +141,7 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
     const sequence = (Atomics.add(this.#words.i32, H.reserved / 4, 1) + 1) >>> 0;
     /* The wrap of the sequence burns 0, which says that nothing was published. */
     if (sequence === 0) return this.begin();
-    return new ShmxLoan<Sch>(this, sequence);
+    return new ShmxLoan<Sch>(this, this.slotOf(sequence), sequence);
   }
 
   /** @internal */
@@ -131,47 +149,69 @@ export class ShmxServer<Sch extends Schema> extends RingServer<Sch> {
     return this.#streams.named(name);
   }
 
+  /** @internal */
+  slotOf(sequence: number): ShmxSlot {
+    const index = (sequence - 1) % this.#shape.slots;
+    const known = this.#slots[index];
+    if (known !== undefined) return known;
+    const { slotsAt, slotStride, frameBytes } = this.#shape;
+    const base = slotsAt + index * slotStride;
+    const heads = this.#all.view("u32", base, Math.floor(Math.min(SLOT_HEAD + frameBytes, LONGEST_VIEW) / 4));
+    const slot = { base, heads, times: this.#all.view("f64", base, SLOT_HEAD / 8), views: new Map() };
+    this.#slots[index] = slot;
+    return slot;
+  }
+
   /** @internal Writes the head of a stream at `used` of the slot; returns where its data begin and the frame then ends. */
-  append(sequence: number, used: number, stream: StreamSpec, count: number): { data: number; end: number } {
+  append(slot: ShmxSlot, used: number, stream: StreamSpec, count: number): { data: number; end: number } {
     const bytes = count * stream.bytesPerElement;
     if (!Number.isInteger(count) || count < 0) throw new InvalidArgumentError(`${count} elements`);
     const end = used + roundUp(24 + bytes, 16);
     if (end > this.#shape.frameBytes) throw new FrameTooLargeError("the frame", end, this.#shape.frameBytes);
-    const at = this.slotAt(sequence) + SLOT_HEAD + used;
-    const head = new Uint8Array(24);
-    const view = new DataView(head.buffer);
-    for (const [i, word] of [0x2000, 16 + bytes, stream.id, count, bytes, 0].entries())
-      view.setUint32(4 * i, word, true);
-    this.#words.copyIn(at, head);
-    return { data: at + 24, end };
+    const { heads, base } = slot;
+    const at = (SLOT_HEAD + used) / 4;
+    if (at + 6 <= heads.length) {
+      heads[at] = 0x2000;
+      heads[at + 1] = 16 + bytes;
+      heads[at + 2] = stream.id;
+      heads[at + 3] = count;
+      heads[at + 4] = bytes;
+      heads[at + 5] = 0;
+    } else {
+      const head = new Uint32Array([0x2000, 16 + bytes, stream.id, count, bytes, 0]);
+      this.#words.copyIn(base + SLOT_HEAD + used, new Uint8Array(head.buffer));
+    }
+    return { data: SLOT_HEAD + used + 24, end };
+  }
+
+  /** @internal A view of a stream's data, which begin at `at` of the slot; the last one of each stream is kept. */
+  dataOf(slot: ShmxSlot, stream: StreamSpec, at: number, count: number): StreamArray {
+    const known = slot.views.get(stream.name);
+    if (known !== undefined && known.at === at && known.count === count) return known.view;
+    const view = viewStream(this.#all, stream, slot.base + at, count);
+    slot.views.set(stream.name, { at, count, view });
+    return view;
   }
 
   /** @internal */
-  slotAt(sequence: number): number {
-    return this.#shape.slotsAt + ((sequence - 1) % this.#shape.slots) * this.#shape.slotStride;
+  partOf(slot: ShmxSlot, stream: StreamSpec, at: number, count: number): StreamArray {
+    return viewStream(this.#all, stream, slot.base + at, count);
   }
 
   /** @internal */
-  dataOf(stream: StreamSpec, at: number, count: number): unknown {
-    return viewStream(this.#all, stream, at, count);
-  }
-
-  /** @internal */
-  publishSlot(sequence: number, bytes: number, tlvs: number, time: number): number {
+  publishSlot(slot: ShmxSlot, sequence: number, bytes: number, tlvs: number, time: number): number {
     this.requireOpen();
-    const frame = this.#words.add64(H.frameSequence, 1) + 1;
-    const at = this.slotAt(sequence);
-    const head = new Uint8Array(SLOT_HEAD);
-    const view = new DataView(head.buffer);
-    view.setFloat64(F.time, time, true);
-    view.setUint32(F.bytes, bytes, true);
-    view.setUint32(F.tlvs, tlvs, true);
-    view.setUint32(F.checksum, this.#words.frameHash(at + SLOT_HEAD, bytes), true);
-    this.#words.copyIn(at + F.time, head.subarray(F.time, 36));
-    view.setBigUint64(F.session, this.#session, true);
-    this.#words.copyIn(at, head.subarray(0, 8));
-    this.#words.store64(at + F.frame, frame);
-    Atomics.store(this.#words.i32, H.written / 4, sequence | 0);
+    const words = this.#words;
+    const frame = words.add64(H.frameSequence, 1) + 1;
+    const { base, heads, times } = slot;
+    times[F.time / 8] = time;
+    heads[F.bytes / 4] = bytes;
+    heads[F.tlvs / 4] = tlvs;
+    heads[F.checksum / 4] = words.frameHash(base + SLOT_HEAD, bytes);
+    heads[F.session / 4] = this.#sessionLow;
+    heads[F.session / 4 + 1] = this.#sessionHigh;
+    words.advance64(base + F.frame, frame);
+    Atomics.store(words.i32, H.written / 4, sequence | 0);
     this.#published = frame;
     this.#toReaders?.signal();
     return frame;

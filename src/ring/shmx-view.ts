@@ -94,7 +94,7 @@ export class ShmxView implements RingView {
 
   /** Whether the writer has not begun to overwrite the slot of sequence `written`. */
   untouched(written: number): boolean {
-    this.words.fence();
+    this.words.orderReads();
     return (this.word(H.reserved) - written) >>> 0 < this.shape.slots;
   }
 
@@ -121,7 +121,7 @@ export class ShmxView implements RingView {
     if (!unchecked) {
       if (written !== undefined && !this.untouched(written)) return "overwritten";
       if (!right) return this.#doubt(written, "checksum");
-      if (this.words.load64(base + F.frame) !== id) return "overwritten";
+      if (!this.words.is64(base + F.frame, id)) return "overwritten";
     }
     return new ShmxFrame<Sch>(this, id, time, bytes, base + SLOT_HEAD, written, parts);
   }

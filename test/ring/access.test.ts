@@ -1,10 +1,16 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { chmodSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import process from "node:process";
 import { describe, it } from "vitest";
-import { InvalidArgumentError, NotFoundError, RingVersionError } from "../../src/errors.ts";
-import { createRing, inspectRing, openRing } from "../../src/ring/main.ts";
+import {
+  InvalidArgumentError,
+  NameInUseError,
+  NotFoundError,
+  OutcoreError,
+  RingVersionError,
+} from "../../src/errors.ts";
+import { collectRings, createRing, inspectRing, listRings, openRing } from "../../src/ring/main.ts";
 import { run, fixture as script } from "../support/run.ts";
 import { exists, freshName, here, peer, plant, unplant } from "./helpers.ts";
 
@@ -121,5 +127,40 @@ describe("a native ring of another version", () => {
       server.close();
       unplant(planted);
     }
+  });
+});
+
+describe("what else stands in shared memory", () => {
+  it("is refused or passed over: a FIFO, a folder, links", () => {
+    const prefix = freshName("else");
+    const folder = "/dev/shm";
+    execFileSync("mkfifo", [`${folder}/${prefix}-fifo`]);
+    mkdirSync(`${folder}/${prefix}-folder`);
+    symlinkSync("/etc/passwd", `${folder}/${prefix}-link`);
+    symlinkSync(`${prefix}-loop`, `${folder}/${prefix}-loop`);
+    try {
+      for (const kind of ["fifo", "folder", "link", "loop"]) {
+        const name = `${prefix}-${kind}`;
+        assert.throws(() => openRing(name), OutcoreError, kind);
+        assert.throws(() => openRing(name, { observe: true }), OutcoreError, kind);
+        assert.throws(() => inspectRing(name), OutcoreError, kind);
+        assert.throws(() => createRing(name, { schema }), NameInUseError, kind);
+      }
+      assert.deepEqual(
+        listRings().filter(({ name }) => name.startsWith(prefix)),
+        [],
+      );
+      assert.deepEqual(collectRings(prefix), []);
+    } finally {
+      for (const kind of ["fifo", "folder", "link", "loop"])
+        rmSync(`${folder}/${prefix}-${kind}`, { recursive: true, force: true });
+    }
+  });
+});
+
+describe("a ring that a thread forgets", () => {
+  it("closes its descriptor once: when it is collected, and not again at the thread's end", async () => {
+    const { code, signal, stdout, stderr } = await run(script("ring-collected.ts"), [freshName("collected")]);
+    assert.deepEqual({ stdout: stdout.trim(), code, signal }, { stdout: "closed", code: 0, signal: null }, stderr);
   });
 });
