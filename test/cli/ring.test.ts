@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { get } from "node:http";
 import path from "node:path";
 import process from "node:process";
 import { describe, it } from "vitest";
@@ -151,6 +152,43 @@ describe("outcore ring", () => {
     assert.equal(looks.at(-1).ownerState, "closed");
   });
 
+  it("hz shows a live page to this machine only", async () => {
+    const name = freshName("page");
+    const server = createRing(name, { schema });
+    const stop = publishing(server, 2);
+    const client = openRing(name, { schema, delivery: "queue" });
+    const taking = setInterval(() => client.take(), 20);
+    const child = start(main, ["ring", "hz", name, "--every", "0.1", "--page", "0"], options);
+    const ended = finish(child, 60_000);
+    let said = "";
+    child.stdout?.on("data", (chunk: Uint8Array) => {
+      said += new TextDecoder().decode(chunk);
+    });
+    for (let i = 0; i < 4000 && !said.includes("\n"); i++) await new Promise((resolve) => setTimeout(resolve, 10));
+    const url = /^(http:\S+) /.exec(said)?.[1] ?? "";
+    const page = await fetch(url);
+    assert.equal(page.status, 200);
+    assert.match(await page.text(), /new EventSource\("rates"\)/);
+    assert.equal(await statusFor(url, "evil.example"), 403);
+    assert.equal(await statusFor(`${url}none`, "localhost"), 404);
+    const events = await fetch(`${url}rates`);
+    const reader = (events.body as ReadableStream<Uint8Array>).getReader();
+    let text = "";
+    while (text.split("\n\n").length < 5) {
+      const { value, done } = await reader.read();
+      assert.ok(!done, text);
+      text += new TextDecoder().decode(value);
+    }
+    const looks = [...text.matchAll(/^data: (.*)$/gm)].map(([, line = ""]) => JSON.parse(line));
+    assert.ok(looks.some(({ rate, readers, room }) => rate > 0 && readers.length === 1 && room.free > 0));
+    await reader.cancel();
+    clearInterval(taking);
+    await stop();
+    client.close();
+    server.close();
+    assert.equal((await ended).code, 0);
+  });
+
   for (const wire of ["native", "shmx"] as const)
     it(`record and replay give the same frames on wire ${wire}`, async () => {
       const file = path.join(tempFolder(), "recording");
@@ -284,6 +322,17 @@ describe("outcore ring", () => {
     living.close();
   });
 });
+
+/** Status of a GET request that names another host. */
+function statusFor(url: string, host: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const request = get(url, { headers: { Host: host } }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    request.on("error", reject);
+  });
+}
 
 async function sizeOf(file: string): Promise<number> {
   try {
