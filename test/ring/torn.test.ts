@@ -14,7 +14,7 @@ import { exists, freshName, here, long, type Peer, peer, plant, program, start, 
 
 const schema = { number: { type: "u32" }, words: { type: "u32", capacity: 1024 } } as const;
 const wanted = long ? 1_000_000 : 20_000;
-const patience = long ? 1_200_000 : 15_000;
+const patience = long ? 1_200_000 : 6000;
 
 interface Writer {
   readonly name: string;
