@@ -326,7 +326,8 @@ OC_API double oc_store64_two(double first, double first_value, double second, do
 OC_API double oc_fence(void);
 
 /* Waits until the 32-bit word at address is not `expected`: spins for `spin` ns, then sleeps up to `timeout` ns.
- * Returns 1 when it differs, 0 when the time is over. Other processes wake it with oc_wake. */
+ * Returns 1 when it differs, 0 when the time is over. Other processes wake it with oc_wake. A negative timeout is as
+ * long, and the word is looked at every millisecond: its writer wakes nobody. */
 OC_API double oc_wait_word(double address, double expected, double spin, double timeout);
 
 /* Wakes everybody who sleeps on the word, in every process. */
@@ -343,7 +344,8 @@ OC_API double oc_thread_descriptor(int32_t fd, int32_t on);
  * thread through a socket. A channel is such a socket: out[0] is the descriptor to read, out[1] the channel. */
 OC_API double oc_waiter_open(int32_t *out, int32_t unused);
 
-/* Writes the 8 bytes of the double `token` to the channel once the word is not `expected` or `timeout` ns are over. */
+/* Writes the 8 bytes of the double `token` to the channel once the word is not `expected` or `timeout` ns are over;
+ * a negative timeout as for oc_wait_word. */
 OC_API double oc_waiter_add(int32_t channel, double address, double expected, double token, double timeout);
 
 /* Forgets a token: 1 when it had not been written yet. Afterwards the word is not touched any more. */

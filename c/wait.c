@@ -98,7 +98,12 @@ static void sleep_on(void *address, uint32_t expected, uint64_t now, uint64_t de
 #endif
 }
 
+/* Nanoseconds between two looks at a word whose writer wakes nobody. */
+#define LOOK_AGAIN 1000000u
+
 double oc_wait_word(double address, double expected, double spin, double timeout) {
+  int polled = timeout < 0;
+  if (polled) timeout = -timeout;
   void *word = OC_POINTER(address);
   uint32_t value = (uint32_t)expected;
   if (word_at(word) != value) return 1;
@@ -117,7 +122,7 @@ double oc_wait_word(double address, double expected, double spin, double timeout
   while (word_at(word) == value) {
     now = now_ns();
     if (now >= deadline) return 0;
-    sleep_on(word, value, now, deadline);
+    sleep_on(word, value, now, polled && deadline - now > LOOK_AGAIN ? now + LOOK_AGAIN : deadline);
   }
   return 1;
 }
@@ -152,6 +157,7 @@ typedef struct {
   uint32_t *word;
   uint32_t expected;
   int32_t channel;
+  int32_t polled;
   double token;
   uint64_t deadline;
 } entry;
@@ -320,7 +326,7 @@ static void *wait_for_all(void *unused) {
           continue;
         }
         poll = 1; /* its socket is full */
-      } else if (words < MOST_WORDS) {
+      } else if (!item->polled && words < MOST_WORDS) {
 #if defined(__linux__)
         list[++words] = (waited){item->expected, (uint64_t)(uintptr_t)item->word, 2 /* 32 bits */, 0};
 #else
@@ -332,13 +338,13 @@ static void *wait_for_all(void *unused) {
       i++;
     }
     pthread_mutex_unlock(&mutex);
-    if (poll && deadline > now + 1000000) deadline = now + 1000000;
+    if (poll && deadline > now + LOOK_AGAIN) deadline = now + LOOK_AGAIN;
 #if defined(__linux__)
     list[0] = (waited){seen, (uint64_t)(uintptr_t)&generation, 2, 0};
     struct timespec until = time_of(deadline);
     struct timespec *limit = deadline == UINT64_MAX ? NULL : &until;
     if (words == 0 || !has_waitv) {
-      if (words > 0 && deadline > now + 1000000) deadline = now + 1000000;
+      if (words > 0 && deadline > now + LOOK_AGAIN) deadline = now + LOOK_AGAIN;
       if (deadline == UINT64_MAX) deadline = now + 3600000000000u;
       sleep_on(&generation, seen, now, deadline);
     } else if (syscall(SYS_futex_waitv, list, (unsigned)words + 1, 0, limit, CLOCK_MONOTONIC) < 0 && errno == ENOSYS)
@@ -402,8 +408,10 @@ double oc_waiter_open(int32_t *out, int32_t unused) {
 
 double oc_waiter_add(int32_t channel, double address, double expected, double token, double timeout) {
   if (channel < 0 || channel >= CHANNELS) return -EINVAL;
+  int polled = timeout < 0;
+  if (polled) timeout = -timeout;
   uint64_t deadline = timeout > 9e18 ? UINT64_MAX : now_ns() + (uint64_t)timeout;
-  entry item = {OC_POINTER(address), (uint32_t)expected, channel, token, deadline};
+  entry item = {OC_POINTER(address), (uint32_t)expected, channel, polled, token, deadline};
   pthread_mutex_lock(&mutex);
   int result = channel_fd[channel] > 0 ? 0 : -EBADF;
   if (result == 0 && count == room) {

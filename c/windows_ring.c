@@ -54,6 +54,8 @@ static int event_name(void *word, wchar_t *out, size_t room) {
 static uint32_t word_at(const void *word) { return __atomic_load_n((const uint32_t *)word, __ATOMIC_SEQ_CST); }
 
 double oc_wait_word(double address, double expected, double spin, double timeout) {
+  int polled = timeout < 0;
+  if (polled) timeout = -timeout;
   void *word = OC_POINTER(address);
   uint32_t value = (uint32_t)expected;
   double start = oc_monotonic();
@@ -71,7 +73,7 @@ double oc_wait_word(double address, double expected, double spin, double timeout
       SwitchToThread();
       continue;
     }
-    if (!event && event_name(word, name, sizeof name / sizeof *name)) event = CreateEventW(NULL, TRUE, FALSE, name);
+    if (!polled && !event && event_name(word, name, sizeof name / sizeof *name)) event = CreateEventW(NULL, TRUE, FALSE, name);
     double left = (timeout - passed) / 1e6;
     DWORD pause = left < LOOK_AGAIN ? (DWORD)left + 1 : LOOK_AGAIN;
     if (!event) {

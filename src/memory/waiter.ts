@@ -48,14 +48,14 @@ class Channel {
     wait.resolve(woken);
   }
 
-  wait(address: number, expected: number, timeout: number, keepAlive: boolean): PendingWait {
+  wait(address: number, expected: number, timeout: number, keepAlive: boolean, polled: boolean): PendingWait {
     const token = this.#next++;
     const { calls } = native();
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#settle.set(token, { resolve, held: keepAlive });
     if (keepAlive && this.#held++ === 0) this.#watch.ref();
     const ns = timeout === Number.POSITIVE_INFINITY ? 1e19 : Math.max(0, timeout * 1e6);
-    const result = calls.oc_waiter_add(this.#number, address, expected >>> 0, token, ns);
+    const result = calls.oc_waiter_add(this.#number, address, expected >>> 0, token, polled ? -ns : ns);
     if (result < 0) {
       this.#end(token, false);
       check(result, "wait for", "a word");
@@ -84,10 +84,17 @@ function openChannel(): Channel | null {
 
 /**
  * Waits on the process's one waiter thread until the 32-bit word at `address` is not `expected`, at most `timeout` ms.
- * The event loop stays free; the process is kept alive only with `keepAlive`.
+ * The event loop stays free; the process is kept alive only with `keepAlive`. With `polled` the thread looks every
+ * millisecond, for a word whose writer wakes nobody.
  */
-export function waitForWord(address: number, expected: number, timeout: number, keepAlive: boolean): PendingWait {
+export function waitForWord(
+  address: number,
+  expected: number,
+  timeout: number,
+  keepAlive: boolean,
+  polled = false,
+): PendingWait {
   if (channel === undefined) channel = openChannel();
   if (channel === null) return waitByTimer(address, expected, timeout, keepAlive);
-  return channel.wait(address, expected, timeout, keepAlive);
+  return channel.wait(address, expected, timeout, keepAlive, polled);
 }

@@ -130,15 +130,15 @@ export class Words {
 
   /**
    * Blocks the thread until the 32-bit word is not `expected`: spins for `spin` ns, then sleeps, at most `timeout` ns
-   * together. False when the time is over.
+   * together. False when the time is over. `polled` for a word whose writer wakes nobody: it looks every millisecond.
    */
-  waitSync(offset: number, expected: number, spin: number, timeout: number): boolean {
-    return this.#calls.oc_wait_word(this.#at(offset, 4), expected >>> 0, spin, timeout) === 1;
+  waitSync(offset: number, expected: number, spin: number, timeout: number, polled = false): boolean {
+    return this.#calls.oc_wait_word(this.#at(offset, 4), expected >>> 0, spin, polled ? -timeout : timeout) === 1;
   }
 
-  /** Waits without blocking, at most `timeout` ms. Cancel it before the mapping is closed. */
-  wait(offset: number, expected: number, timeout: number, keepAlive: boolean): PendingWait {
-    return waitForWord(this.#at(offset, 4), expected, timeout, keepAlive);
+  /** Waits without blocking, at most `timeout` ms; `polled` as in `waitSync`. Cancel it before the mapping is closed. */
+  wait(offset: number, expected: number, timeout: number, keepAlive: boolean, polled = false): PendingWait {
+    return waitForWord(this.#at(offset, 4), expected, timeout, keepAlive, polled);
   }
 
   /** Wakes all who wait on the word, in every process. One system call. */

@@ -25,8 +25,6 @@ export interface NativeClientOptions {
 
 const WORD = 2 ** 32;
 const TRIES = 64;
-/** Time between the looks of an observer, in ms. */
-const POLL = 2;
 const deliveries: Record<Delivery, number> = { latest: 0, queue: 1, reliable: 2 };
 
 /** A reader of wire "native". */
@@ -56,7 +54,7 @@ export class NativeClient<Sch extends Schema> extends RingClient<Sch> {
     else if (options.delivery === "reliable")
       throw new PermissionError(segment.path, new Error("a reliable reader must be able to write"));
     const count = this.#shared && new EventCount(this.#shared, S.toReaders);
-    this.sleeper = new Sleeper(count, this.#view.words, H.published, POLL);
+    this.sleeper = new Sleeper(count, this.#view.words, H.published);
     const published = this.#view.published();
     this.#cursor =
       options.delivery === "latest"

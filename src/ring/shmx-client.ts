@@ -15,8 +15,6 @@ import { ShmxView } from "./shmx-view.ts";
 import { Sleeper } from "./sleeper.ts";
 
 const TRIES = 64;
-/** Sleep between looks at a server that wakes nobody, in ms. */
-const POLL = 1;
 
 /** A reader of wire "shmx", for servers of SHMX and of outcore. */
 export class ShmxClient<Sch extends Schema> extends RingClient<Sch> {
@@ -41,7 +39,7 @@ export class ShmxClient<Sch extends Schema> extends RingClient<Sch> {
     if (!options.observe && segment.writable && this.#view.shape.readers > 0) this.#attach();
     const wakes = this.#shared !== undefined && this.#view.shape.mark === SHMX_MARK;
     const count = wakes ? new EventCount(this.#shared as Words, R.toReaders) : undefined;
-    this.sleeper = new Sleeper(count, this.#view.words, H.written, POLL);
+    this.sleeper = new Sleeper(count, this.#view.words, H.written);
   }
 
   #attach(): void {

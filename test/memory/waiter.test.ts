@@ -55,3 +55,22 @@ for (const [way, wait] of Object.entries(ways))
       close();
     });
   });
+
+describe("a wait for a word whose writer wakes nobody", () => {
+  it("ends when the word changes", async () => {
+    const { words, address, close } = word();
+    const waits = [0, 1, 2].map(() => waitForWord(address, 0, 60_000, true, true));
+    setTimeout(() => Atomics.store(words, 0, 1), 5);
+    for (const { done } of waits) assert.equal(await done, true);
+    close();
+  });
+
+  it("ends when the time is over, or when it is cancelled", async () => {
+    const { address, close } = word();
+    assert.equal(await waitForWord(address, 0, 20, true, true).done, true);
+    const waiting = waitForWord(address, 0, 60_000, true, true);
+    waiting.cancel();
+    assert.equal(await waiting.done, false);
+    close();
+  });
+});
