@@ -6,9 +6,11 @@ import process from "node:process";
 import { describe, it } from "vitest";
 import { RecordingReader, RecordingWriter, recordedStreams } from "../../cli/ring/recording.ts";
 import { createRing, createStreamSpec, InvalidArgumentError, openRing, type RingServer } from "../../src/ring/main.ts";
-import { exists, fixture, freshName, here, peer, plant, prefix, unplant } from "../ring/helpers.ts";
+import { cleanRingsAfterAll, exists, fixture, freshName, here, peer, plant, prefix, unplant } from "../ring/helpers.ts";
 import { finish, type RunResult, root, run, start } from "../support/run.ts";
 import { cleanTempAfterEach, tempFolder } from "../support/temp.ts";
+
+cleanRingsAfterAll();
 
 cleanTempAfterEach();
 
@@ -134,8 +136,13 @@ describe("outcore ring", () => {
         .split("\n")
         .slice(0, -1)
         .map((line) => JSON.parse(line));
-    const isBusy = ({ rate, readers }: { rate: number; readers: { drops: number; rate: number }[] }): boolean =>
-      readers.length === 1 && rate > 0 && (readers[0]?.drops ?? 0) > 0 && (readers[0]?.rate ?? 0) > 0;
+    /* One look may fall on a slot that is being written, or on a moment in which this process stands still. */
+    const isBusy = (look: { rate: number; frameBytes: number; readers: { drops: number; rate: number }[] }): boolean =>
+      look.readers.length === 1 &&
+      look.rate > 0 &&
+      look.frameBytes > 0 &&
+      (look.readers[0]?.drops ?? 0) > 0 &&
+      (look.readers[0]?.rate ?? 0) > 0;
     for (let i = 0; i < 3000 && !looksOf(said).some(isBusy); i++)
       await new Promise((resolve) => setTimeout(resolve, 10));
     clearInterval(taking);
@@ -145,10 +152,8 @@ describe("outcore ring", () => {
     const { code, stdout } = await ended;
     assert.equal(code, 0);
     const looks = looksOf(stdout);
-    const busy = looks.filter(isBusy);
-    assert.ok(busy.length > 0, stdout);
-    assert.ok(busy.every(({ readers, rate }) => readers[0].rate < rate && readers[0].lag >= 0));
-    assert.ok(busy.every(({ room, frameBytes }) => room.free > 0 && frameBytes > 0));
+    assert.ok(looks.some(isBusy), stdout);
+    assert.ok(looks.every(({ room, readers }) => room.free > 0 && readers.every(({ lag = -1 }) => lag >= 0)));
     assert.equal(looks.at(-1).ownerState, "closed");
   });
 
@@ -174,13 +179,15 @@ describe("outcore ring", () => {
     const events = await fetch(`${url}rates`);
     const reader = (events.body as ReadableStream<Uint8Array>).getReader();
     let text = "";
-    while (text.split("\n\n").length < 5) {
+    const looks = () => [...text.matchAll(/^data: (.*)$/gm)].map(([, line = ""]) => JSON.parse(line));
+    while (
+      !text.endsWith("\n\n") ||
+      !looks().some(({ rate, readers, room }) => rate > 0 && readers.length === 1 && room.free > 0)
+    ) {
       const { value, done } = await reader.read();
       assert.ok(!done, text);
       text += new TextDecoder().decode(value);
     }
-    const looks = [...text.matchAll(/^data: (.*)$/gm)].map(([, line = ""]) => JSON.parse(line));
-    assert.ok(looks.some(({ rate, readers, room }) => rate > 0 && readers.length === 1 && room.free > 0));
     await reader.cancel();
     clearInterval(taking);
     await stop();

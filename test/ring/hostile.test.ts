@@ -6,7 +6,9 @@ import { describe, it } from "vitest";
 import { InvalidArgumentError, NameInUseError, OutcoreError } from "../../src/errors.ts";
 import { collectRings, createRing, inspectRing, listRings, openRing } from "../../src/ring/main.ts";
 import { H } from "../../src/ring/native-layout.ts";
-import { exists, freshName, here, peer, prefix, unplant } from "./helpers.ts";
+import { cleanRingsAfterAll, exists, freshName, here, peer, prefix, unplant } from "./helpers.ts";
+
+cleanRingsAfterAll();
 
 const schema = { number: { type: "u32" }, words: { type: "u32", capacity: 1024 } } as const;
 
