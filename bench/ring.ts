@@ -144,11 +144,11 @@ function transfer(wire: "native" | "shmx", size: SizeName): Case {
   const share = wire === "native" ? SHARE_OF_ZEROMQ[size] : undefined;
   const target: Target | undefined =
     wire === "shmx" && bytes > 64
-      ? { peer: "byteserial", atMost: allowance / 1.5 }
+      ? { peer: "byteserial", atMost: Number((allowance / 1.5).toFixed(3)) }
       : wire === "native" && size === "64B"
         ? { atMost: 600 * allowance }
         : wire === "native" && size === "6.2MB"
-          ? { peer: "memcpy", atMost: 1.3 * allowance }
+          ? { peer: "memcpy", atMost: Number((1.3 * allowance).toFixed(2)) }
           : undefined;
   return {
     name: `${wire}-${size}`,

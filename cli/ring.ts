@@ -10,6 +10,12 @@ function positive(text: string): number {
   return value;
 }
 
+function portNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 0 || value > 65535) throw new InvalidOption("It must be from 0 to 65535.");
+  return value;
+}
+
 /** `outcore ring ...`: looks after rings. */
 export function ringCommand(): Command {
   const command = new Command("ring").description("look at rings in shared memory, record and replay them");
@@ -21,6 +27,7 @@ export function ringCommand(): Command {
     .option("--seconds <n>", "how long; default: until Ctrl+C", positive, Number.POSITIVE_INFINITY)
     .option("--every <n>", "seconds between two looks", positive, 1)
     .option("--json", "as JSON, one line a look")
+    .option("--page <port>", "as a page in a browser of this machine; 0 takes any port that is free", portNumber)
     .action(hz);
   sub("record", "write frames to a file")
     .argument("<name>")

@@ -5,20 +5,20 @@
  */
 import { spawn } from "node:child_process";
 import process from "node:process";
-import { createRing, openRing } from "../src/ring/main.ts";
+import { createRing, NotFoundError, openRing } from "../src/ring/main.ts";
 
-const schema = { celsius: { type: "f32" }, count: { type: "u32" } } as const;
+const schema = { celsius: { type: "f32" }, count: { type: "u32" }, period: { type: "u32" } } as const;
+const VALUES = 150;
 const SET_PERIOD = 1;
 
 async function sensor(name: string): Promise<void> {
   const ring = createRing(name, { schema, keepAlive: true });
   let period = 100;
   let count = 0;
-  const done = performance.now() + 2500;
-  while (performance.now() < done) {
+  while (count < VALUES) {
     for (const { type, body } of ring.poll())
       if (type === SET_PERIOD) period = new DataView(body.buffer).getUint32(0, true);
-    ring.publish({ celsius: [20 + Math.sin(count / 10)], count: [++count] });
+    ring.publish({ celsius: [20 + Math.sin(count / 10)], count: [++count], period: [period] });
     await new Promise((resolve) => setTimeout(resolve, period));
   }
   ring.close();
@@ -29,13 +29,18 @@ async function reader(name: string): Promise<void> {
   while (ring === undefined) {
     try {
       ring = openRing(name, { schema, delivery: "queue", keepAlive: true });
-    } catch {
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
   let seen = 0;
+  let period = 0;
   for await (const frame of ring.frames()) {
     seen++;
+    const now = frame.get("period")[0] ?? 0;
+    if (now !== period) console.log(`a value every ${now} ms`);
+    period = now;
     if (seen === 10) {
       const body = new Uint8Array(4);
       new DataView(body.buffer).setUint32(0, 10, true);

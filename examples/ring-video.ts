@@ -5,7 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import process from "node:process";
-import { createRing, openRing, type RingClient } from "../src/ring/main.ts";
+import { createRing, NotFoundError, openRing, type RingClient } from "../src/ring/main.ts";
 
 const WIDTH = 1920;
 const HEIGHT = 1080;
@@ -13,6 +13,9 @@ const schema = { rgb: { type: "u8", components: 3, capacity: WIDTH * HEIGHT } } 
 
 async function camera(name: string, seconds: number): Promise<void> {
   const ring = createRing(name, { schema, slots: 6, stamp: true, keepAlive: true });
+  const patience = performance.now() + 20_000;
+  while (ring.readers().length < 2 && performance.now() < patience)
+    await new Promise((resolve) => setTimeout(resolve, 5));
   const started = performance.now();
   for (let i = 0; i < seconds * 60; i++) {
     const loan = ring.begin();
@@ -27,6 +30,7 @@ async function camera(name: string, seconds: number): Promise<void> {
 
 async function watch(ring: RingClient<typeof schema>, label: string, pause: number): Promise<void> {
   let frames = 0;
+  let all = 0;
   let torn = 0;
   let since = performance.now();
   for await (const frame of ring.frames()) {
@@ -34,6 +38,7 @@ async function watch(ring: RingClient<typeof schema>, label: string, pause: numb
     const same = rgb[0] === rgb[rgb.length - 1] && rgb[0] === rgb[rgb.length >> 1];
     if (!same && frame.valid) torn++;
     frames++;
+    all++;
     if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
     const now = performance.now();
     if (now - since > 1000) {
@@ -44,6 +49,7 @@ async function watch(ring: RingClient<typeof schema>, label: string, pause: numb
       since = now;
     }
   }
+  console.log(`${label}: ${all} frames in all, ${ring.drops} missed, ${torn} torn`);
 }
 
 const [first = "3", name = `video-${process.pid}`, seconds = "3"] = process.argv.slice(2);
@@ -56,7 +62,8 @@ else {
     for (;;) {
       try {
         return openRing(name, { schema, delivery: "queue", keepAlive: true });
-      } catch {
+      } catch (error) {
+        if (!(error instanceof NotFoundError)) throw error;
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     }

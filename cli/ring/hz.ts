@@ -1,5 +1,6 @@
 import process from "node:process";
 import { bytes, say, table } from "../terminal.ts";
+import { servePage } from "./page.ts";
 import { type Rates, watchRates } from "./rates.ts";
 import { json, readerName, shown } from "./text.ts";
 
@@ -7,6 +8,7 @@ export interface HzOptions {
   json?: boolean;
   seconds: number;
   every: number;
+  page?: number;
 }
 
 /** A signal that comes with Ctrl+C or after some time, whichever is first. */
@@ -44,6 +46,10 @@ function show({ name, wire, ownerState, published, rate, frameBytes, readers, ro
 export async function hz(name: string, options: HzOptions): Promise<void> {
   const live = process.stdout.isTTY === true && !options.json;
   const signal = untilAsked(options.seconds * 1000);
+  if (options.page !== undefined) {
+    await servePage(name, options.every * 1000, options.page, signal);
+    return;
+  }
   for await (const rates of watchRates(name, options.every * 1000, signal)) {
     if (options.json) json(rates);
     else {

@@ -1,4 +1,4 @@
-import { inspectRing, type RingReport, ringRoom } from "../../src/ring/main.ts";
+import { inspectRing, type RingInspector, type RingReport, ringRoom } from "../../src/ring/main.ts";
 
 /** How a reader keeps up. */
 export interface ReaderRate {
@@ -48,6 +48,15 @@ function between(before: RingReport, now: RingReport, seconds: number, frameByte
   return { name, wire, ownerState, published, rate, frameBytes, readers, room: ringRoom() };
 }
 
+/** Bytes of the newest frame; on wire "shmx" a slot's place says nothing of its frame. */
+function newestBytes(inspector: RingInspector, { wire, published, slots }: RingReport): number {
+  if (published === 0 || (wire === "shmx" && slots > 64)) return 0;
+  if (wire === "native") return inspector.slot((published - 1) % slots).frame?.bytes ?? 0;
+  let newest = { id: 0, bytes: 0 };
+  for (const { frame } of inspector.slots()) if (frame !== undefined && frame.id > newest.id) newest = frame;
+  return newest.bytes;
+}
+
 /** Looks at a ring every `interval` ms without joining it; ends when its owner is gone, or the signal says so. */
 export async function* watchRates(
   name: string,
@@ -65,13 +74,7 @@ export async function* watchRates(
       });
       const now = inspector.inspect();
       const then = performance.now();
-      const newest = inspector
-        .slots()
-        .reduce<{ id: number; bytes: number }>(
-          (best, { frame }) => (frame !== undefined && frame.id > best.id ? frame : best),
-          { id: 0, bytes: 0 },
-        );
-      yield between(before, now, (then - at) / 1000, newest.bytes);
+      yield between(before, now, (then - at) / 1000, newestBytes(inspector, now));
       if (now.ownerState !== "alive") return;
       before = now;
       at = then;

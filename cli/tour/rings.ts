@@ -2,7 +2,8 @@ import { spawn } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { NotFoundError, openRing, type RingClient } from "../../src/ring/main.ts";
-import { paragraph, table } from "../terminal.ts";
+import { watchRates } from "../ring/rates.ts";
+import { bytes, paragraph, say, table } from "../terminal.ts";
 import type { Chapter } from "./chapter.ts";
 import { videoSchema, watch } from "./ring-video.ts";
 
@@ -16,6 +17,15 @@ async function join(name: string): Promise<RingClient<typeof videoSchema>> {
       if (!(error instanceof NotFoundError) || attempt > 500) throw error;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
+  }
+}
+
+/** Rates while it runs, as `outcore ring hz` shows them. */
+async function live(name: string, labels: ReadonlyMap<bigint, string>, signal: AbortSignal): Promise<void> {
+  for await (const { rate, frameBytes, readers, ownerState } of watchRates(name, 600, signal)) {
+    if (ownerState !== "alive") return;
+    const each = readers.map(({ reader, rate: took, lag }) => `${labels.get(reader)} ${took.toFixed(0)} (lag ${lag})`);
+    say(`  camera ${rate.toFixed(0)} frames/s, ${bytes(rate * frameBytes)}/s; ${each.join(", ")}`);
   }
 }
 
@@ -34,7 +44,11 @@ async function run(): Promise<boolean> {
     { label: "fast", ring: await join(name), pause: 0 },
     { label: "slow", ring: await join(name), pause: 100 },
   ];
+  const stop = new AbortController();
+  const showing = live(name, new Map(readers.map(({ label, ring }) => [ring.reader, label])), stop.signal);
   const seen = await Promise.all(readers.map(({ ring, pause }) => watch(ring, pause)));
+  stop.abort();
+  await showing;
   for (const { ring } of readers) ring.close();
   await ended;
   table(

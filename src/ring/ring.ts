@@ -54,6 +54,8 @@ function plainName(name: string): string {
 export function createRing<const S extends Schema>(name: string, options: CreateRingOptions<S>): RingServer<S> {
   const { schema, wire = "native", readerSlots = 16, controlBytes = 4096, mode = 0o600, keepAlive = false } = options;
   const plain = plainName(name);
+  if (!Number.isInteger(mode) || mode < 0 || mode > 0o777)
+    throw new InvalidArgumentError(`mode must be permission bits from 0 to 0o777, not ${String(mode)}`);
   if (wire === "native") {
     const { slots = 4, frameBytes, mostStreams, checksum = false, stamp = false } = options;
     return new NativeServer<S>(plain, {

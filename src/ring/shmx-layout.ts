@@ -8,6 +8,9 @@ export const MAGIC = 0x48494e415f53484dn;
 export const HEADER_BYTES = 128;
 export const READER_BYTES = 64;
 export const SLOT_HEAD = 64;
+/** SHMX has no limit of its own; a sparse object could claim so many that looking at each would take for ever. */
+const MOST_SLOTS = 65536;
+const MOST_READERS = 65536;
 
 export const H = {
   magic: 0,
@@ -86,13 +89,13 @@ export interface ShmxRequest {
  * @throws {InvalidArgumentError} for numbers that SHMX would accept and then write out of bounds.
  */
 export function shmxShape(request: ShmxRequest, directoryUsed: number): ShmxShape {
-  const integer = (name: string, value: number, least: number): void => {
-    if (!Number.isSafeInteger(value) || value < least || value > 0xffffffff)
-      throw new InvalidArgumentError(`${name} must be an integer from ${least} to 2^32 - 1, not ${String(value)}`);
+  const integer = (name: string, value: number, least: number, most = 0xffffffff): void => {
+    if (!Number.isSafeInteger(value) || value < least || value > most)
+      throw new InvalidArgumentError(`${name} must be an integer from ${least} to ${most}, not ${String(value)}`);
   };
   const { slots, readers, frameBytes, controlBytes, staticBytes } = request;
-  integer("slots", slots, 1);
-  integer("readerSlots", readers, 0);
+  integer("slots", slots, 1, MOST_SLOTS);
+  integer("readerSlots", readers, 0, MOST_READERS);
   integer("staticBytes", staticBytes, 0);
   integer("frameBytes", frameBytes, 1);
   integer("controlBytes", controlBytes, 0);
@@ -158,6 +161,8 @@ export function readShmxShape(name: string, header: DataView, size: number): Shm
   };
   const { slots, slotStride, slotsAt, frameBytes, readers, readersAt, controlAt, controlBytes, controlStride } = shape;
   if (slots === 0 || slotStride === 0 || slotsAt === 0 || frameBytes === 0 || readersAt === 0) fail("a size is 0");
+  if (slots > MOST_SLOTS) fail(`${slots} slots`);
+  if (readers > MOST_READERS) fail(`${readers} reader slots`);
   if (word(H.readerStride) !== READER_BYTES) fail(`reader slots of ${word(H.readerStride)} bytes`);
   if (
     slotStride % 64 !== 0 ||

@@ -4,7 +4,9 @@ import { describe, it } from "vitest";
 import { InvalidArgumentError, NameInUseError } from "../../src/errors.ts";
 import { Mapping } from "../../src/memory/main.ts";
 import { collectRings, createRing, inspectRing, openRing } from "../../src/ring/main.ts";
-import { exists, freshName, type Peer, program, start, unplant } from "./helpers.ts";
+import { cleanRingsAfterAll, exists, freshName, type Peer, program, start, unplant } from "./helpers.ts";
+
+cleanRingsAfterAll();
 
 const schema = {
   number: { type: "u32" },

@@ -1,9 +1,10 @@
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { afterAll } from "vitest";
 import { findCompiler } from "../../scripts/build/compile.ts";
 import { findRuntime, type RuntimeName } from "../../scripts/runtimes.ts";
 
@@ -15,6 +16,14 @@ export const prefix: string = `outcore-test-${process.pid}-`;
 /** A name that nobody else uses. */
 export function freshName(what: string): string {
   return `${prefix}${what}-${serial++}`;
+}
+
+/** To be called once at the top of a test file: what its tests left in shared memory is removed, also after a failure. */
+export function cleanRingsAfterAll(): void {
+  afterAll(() => {
+    for (const name of readdirSync("/dev/shm"))
+      if (name.startsWith(prefix)) rmSync(`/dev/shm/${name}`, { recursive: true, force: true });
+  });
 }
 
 export const long: boolean = process.env.OUTCORE_LONG === "1";

@@ -12,7 +12,9 @@ import { Mapping } from "../../src/memory/main.ts";
 import { createRing, type Frame, inspectRing, openRing } from "../../src/ring/main.ts";
 import { F, H, R, READER_BYTES, S } from "../../src/ring/native-layout.ts";
 import { F as XF, H as XH, R as XR } from "../../src/ring/shmx-layout.ts";
-import { fixture, freshName, long, plant, random, seed, unplant } from "./helpers.ts";
+import { cleanRingsAfterAll, fixture, freshName, long, plant, random, seed, unplant } from "./helpers.ts";
+
+cleanRingsAfterAll();
 
 const schema = { number: { type: "u32" }, words: { type: "u32", capacity: 256 } } as const;
 const options = { schema, slots: 3, readerSlots: 3, controlBytes: 256, mode: 0o600 } as const;

@@ -73,6 +73,26 @@ async function main(): Promise<void> {
       client.close();
       break;
     }
+    case "churn": {
+      /* Joins and leaves; a full ring is an answer too. Each delivery in turn. */
+      let joined = 0;
+      let full = 0;
+      for (let i = 0; joined < Number(rest[0]); i++) {
+        const delivery = (["latest", "queue", "reliable"] as const)[i % 3] ?? "latest";
+        try {
+          const client = openRing(name, { schema, delivery, keepAlive: true });
+          joined++;
+          await client.next({ timeout: 5000 });
+          client.close();
+        } catch (error) {
+          if ((error as { code?: string }).code !== "NO_READER_SLOT") throw error;
+          full++;
+          await new Promise((resolve) => setTimeout(resolve, 1));
+        }
+      }
+      say(`joined ${joined}, full ${full}`);
+      break;
+    }
     case "idle": {
       /* Waits for ever, but does not ask to be kept alive for it. */
       const client = openRing(name, { schema });

@@ -10,7 +10,9 @@ import { OutcoreError } from "../../src/errors.ts";
 import { collectRings, createRing, openRing, type RingClient, type RingServer } from "../../src/ring/main.ts";
 import { F, H, R, READER_BYTES, S, slotHead } from "../../src/ring/native-layout.ts";
 import { F as XF, H as XH, R as XR } from "../../src/ring/shmx-layout.ts";
-import { exists, freshName, here, long, program, random, runs, seed, start } from "./helpers.ts";
+import { cleanRingsAfterAll, exists, freshName, here, long, program, random, runs, seed, start } from "./helpers.ts";
+
+cleanRingsAfterAll();
 
 const schema = { number: { type: "u32" }, words: { type: "u32", capacity: 1024 } } as const;
 type Step = readonly [name: string, spec: string, most: number];

@@ -10,11 +10,25 @@ import { Mapping } from "../../src/memory/main.ts";
 import { createRing, openRing } from "../../src/ring/main.ts";
 import { F, H } from "../../src/ring/native-layout.ts";
 import { openWith } from "../../src/ring/ring.ts";
-import { exists, freshName, here, long, type Peer, peer, plant, program, start, unplant } from "./helpers.ts";
+import {
+  cleanRingsAfterAll,
+  exists,
+  freshName,
+  here,
+  long,
+  type Peer,
+  peer,
+  plant,
+  program,
+  start,
+  unplant,
+} from "./helpers.ts";
+
+cleanRingsAfterAll();
 
 const schema = { number: { type: "u32" }, words: { type: "u32", capacity: 1024 } } as const;
 const wanted = long ? 1_000_000 : 20_000;
-const patience = long ? 1_200_000 : 15_000;
+const patience = long ? 1_200_000 : 6000;
 
 interface Writer {
   readonly name: string;
