@@ -8,6 +8,7 @@ import { serveCommand } from "./serve.ts";
 import { say } from "./terminal.ts";
 import { arraysVictimCommand } from "./tour/arrays-victim.ts";
 import { tourCommand } from "./tour/command.ts";
+import { ringCameraCommand } from "./tour/ring-camera.ts";
 import { version } from "./version.ts";
 
 /** The command line: one command a file, each adds itself to the program. */
@@ -20,7 +21,8 @@ const program: Command = new Command("outcore")
   .addCommand(arrayCommand())
   .addCommand(chestCommand())
   .addCommand(doctorCommand())
-  .addCommand(arraysVictimCommand(), { hidden: true });
+  .addCommand(arraysVictimCommand(), { hidden: true })
+  .addCommand(ringCameraCommand(), { hidden: true });
 
 program.parseAsync().catch((error: unknown) => {
   if (!(error instanceof OutcoreError)) throw error;

@@ -2,11 +2,11 @@ import { spawn } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import process from "node:process";
 import { type ArrayStore, openStore } from "../../src/array/main.ts";
 import { bytes, duration, paragraph, progress, rate, say, table } from "../terminal.ts";
 import { type Chapter, MemoryPeak } from "./chapter.ts";
 import type { FoundFile } from "./files.ts";
+import { itself } from "./itself.ts";
 import { countPairs } from "./pairs.ts";
 
 const LARGEST = 2 ** 20;
@@ -64,10 +64,7 @@ async function count(store: ArrayStore, work: readonly FoundFile[][], plain: Flo
 
 /** A process that goes on counting is killed in the middle of a commit, again and again. Returns what it had finished. */
 async function kill(folder: string, file: string): Promise<number> {
-  const [, program = ""] = process.argv;
-  const flags = "deno" in process.versions ? ["run", "-A", "--no-check"] : process.execArgv;
-  const start = [...flags, program, "tour-arrays-victim"];
-  const child = spawn(process.execPath, [...start, folder, file], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(...itself("tour-arrays-victim", folder, file), { stdio: ["ignore", "pipe", "inherit"] });
   const ended = new Promise((resolve) => child.once("close", resolve));
   let finished = 0;
   await new Promise<void>((resolve) => {

@@ -1,10 +1,10 @@
 import { spawn } from "node:child_process";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { NotFoundError, openRing, type RingClient } from "../../src/ring/main.ts";
 import { watchRates } from "../ring/rates.ts";
 import { bytes, paragraph, say, table } from "../terminal.ts";
 import type { Chapter } from "./chapter.ts";
+import { itself } from "./itself.ts";
 import { videoSchema, watch } from "./ring-video.ts";
 
 const SECONDS = 2;
@@ -32,10 +32,7 @@ async function live(name: string, labels: ReadonlyMap<bigint, string>, signal: A
 /** Video from a process of its own to two readers, one of which is slow. */
 async function run(): Promise<boolean> {
   const name = `outcore-tour-${process.pid}`;
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const camera = fileURLToPath(new URL(`ring-camera.${extension}`, import.meta.url));
-  const start = "deno" in process.versions ? ["run", "-A", "--no-check", camera] : [camera];
-  const child = spawn(process.execPath, [...start, name, String(SECONDS)], { stdio: "inherit" });
+  const child = spawn(...itself("tour-ring-camera", name, String(SECONDS)), { stdio: "inherit" });
   const ended = new Promise((resolve) => child.once("close", resolve));
   paragraph(
     "A process writes 1080p frames into shared memory, 60 a second; two readers look at each in place. One takes 100 ms a frame.",
