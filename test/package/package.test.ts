@@ -117,7 +117,13 @@ describe("the npm packages", () => {
   it("install the command outcore", async () => {
     const bin = path.join("node_modules", ".bin", "outcore");
     assert.match(await succeed([node(24), bin, "doctor"], installed), /koffi/);
-  });
+    const folder = path.join("node_modules", "outcore");
+    for (const [chapter, said] of [
+      ["rings", /fast +\d/],
+      ["arrays", /opened again in/],
+    ] as const)
+      assert.match(await succeed([node(24), bin, "tour", folder, "--chapter", chapter], installed), said);
+  }, 120_000);
 
   /** A compiled program, moved away from the project, with the C library beside it. */
   const ship = (program: string): string => {
