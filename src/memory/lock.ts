@@ -152,6 +152,27 @@ export class FileLock implements Disposable {
   }
 
   /**
+   * Whether somebody, in this process or another, holds the lock for himself alone now. Takes nothing and waits for
+   * nobody. False when there is no such file.
+   *
+   * @throws {PermissionError | UnsupportedFileError} when the file cannot be opened for reading.
+   */
+  static isHeld(path: string): boolean {
+    let file: DataFile;
+    try {
+      file = DataFile.open(path, false);
+    } catch (error) {
+      if (error instanceof NotFoundError) return false;
+      throw error;
+    }
+    try {
+      return native().calls.oc_lock_test(file.fd, LOCK_BYTE) === 1;
+    } finally {
+      file.close();
+    }
+  }
+
+  /**
    * Takes the lock, trying again and again while somebody else holds it; the thread is never blocked. Waiters are not
    * served in order.
    *

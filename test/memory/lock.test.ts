@@ -43,6 +43,25 @@ function isLocked(file: string, options?: LockOptions): LockedError | undefined 
 }
 
 describe("a file lock", () => {
+  it("tells whether it is held, here or elsewhere, and takes nothing", async () => {
+    const file = lockPath();
+    assert.equal(FileLock.isHeld(file), false);
+    assert.equal(fs.existsSync(file), false);
+    const lock = FileLock.tryAcquire(file);
+    assert.equal(FileLock.isHeld(file), true);
+    lock.release();
+    assert.equal(FileLock.isHeld(file), false);
+    const { child } = await holder(file);
+    assert.equal(FileLock.isHeld(file), true);
+    child.kill("SIGKILL");
+    await finish(child);
+    assert.equal(FileLock.isHeld(file), false);
+    const shared = FileLock.tryAcquire(file, { shared: true });
+    assert.equal(FileLock.isHeld(file), false);
+    shared.release();
+    assert.throws(() => FileLock.isHeld(tempFolder()), UnsupportedFileError);
+  });
+
   it("makes its file, private to the user, and says who holds it", () => {
     const file = lockPath();
     const lock = FileLock.tryAcquire(file);

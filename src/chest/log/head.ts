@@ -197,14 +197,19 @@ export class Head {
     return this.#changing;
   }
 
-  /** The version, when no change is under way, or none is any more within a second: a writer may have died in one. */
-  settledVersion(): number | undefined {
+  /**
+   * The version, when no change is under way, or none is any more within a second. Undefined at once when there is no
+   * writer any more: it died in a change.
+   */
+  settledVersion(hasWriter: () => boolean): number | undefined {
     let version = this.version();
     for (let spin = 0; version & 1 && spin < SHORT_SPINS; spin++) version = this.version();
     const until = Date.now() + PATIENCE;
     while (version & 1 && Date.now() < until) {
-      Atomics.wait(sleeper, 0, 0, 1);
+      const isWritten = hasWriter();
+      if (isWritten) Atomics.wait(sleeper, 0, 0, 1);
       version = this.version();
+      if (!isWritten) break;
     }
     return version & 1 ? undefined : version;
   }

@@ -166,7 +166,7 @@ export class LogStore implements ColdTier {
     log.usable();
     if (log.head.version() === log.headVersion) return false;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const version = log.head.settledVersion();
+      const version = log.head.settledVersion(() => this.#hasWriter());
       if (version === log.headVersion) return attempt > 0;
       if (version === undefined) break;
       const state = log.head.read();
@@ -182,6 +182,15 @@ export class LogStore implements ColdTier {
       return true;
     }
     return this.#goPrivate(log.head.version());
+  }
+
+  #hasWriter(): boolean {
+    try {
+      return FileLock.isHeld(builtin("path").join(this.folder, LOCK_NAME));
+    } catch {
+      /* It may not be looked at: there may be one. */
+      return true;
+    }
   }
 
   /** Opens the table that the head names. False when it is gone already. */
