@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError as InvalidOption } from "commander";
+import { Command, InvalidArgumentError as InvalidOption, Option } from "commander";
 import { hz } from "./ring/hz.ts";
 import { inspect } from "./ring/inspect.ts";
 import { collect, list } from "./ring/list.ts";
@@ -16,6 +16,10 @@ function portNumber(text: string): number {
   return value;
 }
 
+/** An option without a limit unless one is given. */
+const most = (flags: string, text: string, otherwise: string): Option =>
+  new Option(flags, text).argParser(positive).default(Number.POSITIVE_INFINITY, otherwise);
+
 /** `outcore ring ...`: looks after rings. */
 export function ringCommand(): Command {
   const command = new Command("ring").description("look at rings in shared memory, record and replay them");
@@ -24,7 +28,7 @@ export function ringCommand(): Command {
   sub("inspect", "show schema, slots and readers").argument("<name>").option("--json", "as JSON").action(inspect);
   sub("hz", "rates, lag and drops of each reader, live")
     .argument("<name>")
-    .option("--seconds <n>", "how long; default: until Ctrl+C", positive, Number.POSITIVE_INFINITY)
+    .addOption(most("--seconds <n>", "how long", "until Ctrl+C"))
     .option("--every <n>", "seconds between two looks", positive, 1)
     .option("--json", "as JSON, one line a look")
     .option("--page <port>", "as a page in a browser of this machine; 0 takes any port that is free", portNumber)
@@ -32,8 +36,8 @@ export function ringCommand(): Command {
   sub("record", "write frames to a file")
     .argument("<name>")
     .argument("<file>")
-    .option("--frames <n>", "at most; default: until the ring is closed", positive, Number.POSITIVE_INFINITY)
-    .option("--seconds <n>", "at most", positive, Number.POSITIVE_INFINITY)
+    .addOption(most("--frames <n>", "at most so many", "until the ring is closed"))
+    .addOption(most("--seconds <n>", "at most so long", "until the ring is closed"))
     .option("--json", "as JSON")
     .action(record);
   sub("replay", "publish a recording")
