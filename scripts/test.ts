@@ -5,7 +5,7 @@
  *
  *   FILTER          only test files whose path contains it
  *   --runtime NAME  instead of bun, deno and node24: bun deno node22 node24 node26 node26-ffi; may be repeated
- *   --also NAME     on top of them
+ *   --also NAME     on top of them, with fewer repetitions of the longest random tests (OUTCORE_BRIEF=1)
  *   --area AREA     only test/AREA/
  *   --long          full counts in the fault tests (OUTCORE_LONG=1)
  *
@@ -92,10 +92,12 @@ function main(): number {
   console.log(`${files.length} test files; seed ${seed} (OUTCORE_SEED=${seed} repeats it)`);
 
   const runs: SuiteRun[] = [];
+  const brief = new Set(values.also.flatMap((name) => name.split(",")));
   const run = (runtime: Runtime, some: readonly string[]): void => {
     if (some.length === 0) return;
     console.log(`\n== ${runtime.name} (${runtime.version}) ==`);
-    runs.push(runSuite(runtime, { files: some, timeout: values.long ? 900_000 : 60_000, env }));
+    const counts = brief.has(runtime.name) && !values.long ? { OUTCORE_BRIEF: "1" } : {};
+    runs.push(runSuite(runtime, { files: some, timeout: values.long ? 900_000 : 60_000, env: { ...env, ...counts } }));
   };
   const perRuntime = files.filter((file) => !file.startsWith(PACKAGES));
   for (const runtime of runtimes) run(runtime, perRuntime);

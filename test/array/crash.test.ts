@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { describe, it } from "vitest";
 import { type Mutations, mutations } from "../../src/array/mutations.ts";
+import { count } from "../support/counts.ts";
 import { cleanTempAfterEach } from "../support/temp.ts";
 import { fastFolder } from "./disk.ts";
 import { explore } from "./explorer.ts";
@@ -10,10 +11,10 @@ cleanTempAfterEach();
 
 const seed = Number(process.env.OUTCORE_SEED ?? 1);
 /* The six runtimes of continuous integration together see 10 000. The lost power is not real, so memory will do. */
-const histories = process.env.OUTCORE_LONG ? 100_000 : 1700;
+const histories = count({ long: 100_000, usual: 2800, brief: 600 });
 
 describe("power loss", () => {
-  it(`in ${histories} random places loses no durable transaction and shows no half of any`, async () => {
+  it("in random places loses no durable transaction and shows no half of any", async () => {
     assert.deepEqual(await explore(fastFolder(), seed, histories), []);
   }, 1_800_000);
 

@@ -7,11 +7,12 @@ import { shortChecksum } from "../../src/chest/bytes.ts";
 import { RecordFields } from "../../src/chest/log/record.ts";
 import { Chest } from "../../src/chest/main.ts";
 import { hookSteps, type Step, unhookSteps } from "../support/chest-steps.ts";
+import { count } from "../support/counts.ts";
 import { cleanTempAfterEach, tempMemoryFolder } from "../support/temp.ts";
 
 const seed = Number(process.env.OUTCORE_SEED ?? 1);
 /* A tenth would take minutes of six runtimes. */
-const CRASHES = process.env.OUTCORE_LONG ? 2000 : 30;
+const CRASHES = count({ long: 2000, usual: 30, brief: 10 });
 const SECTOR = 512;
 
 type Recorded = Pick<Step, "kind" | "file" | "offset" | "size"> & { readonly bytes: Uint8Array };
@@ -248,7 +249,7 @@ describe("a chest whose machine loses power", () => {
   afterEach(restore);
 
   for (const durability of ["flush", "always"] as const)
-    it(`${durability}: ${CRASHES} states of the disk, none wrong (seed ${seed})`, async () => {
+    it(`${durability}: no state that the disk may be in is wrong (seed ${seed})`, async () => {
       for (let done = 0; done < CRASHES; done += 100)
         assert.deepEqual(await explore(durability, Math.min(100, CRASHES - done)), []);
     }, 900_000);

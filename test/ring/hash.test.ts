@@ -3,12 +3,13 @@ import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { describe, it } from "vitest";
-import { long, program } from "./helpers.ts";
+import { count } from "../support/counts.ts";
+import { program } from "./helpers.ts";
 
 const library = fileURLToPath(new URL("../../c/framehash.c", import.meta.url));
 
 /* Lengths 0 to 599, then random ones. */
-const rounds = String(long ? 10_000 : 800);
+const rounds = String(count({ long: 10_000, usual: 800, brief: 80 }));
 
 function compare(words: readonly string[]): string {
   const [command = "", ...args] = words;

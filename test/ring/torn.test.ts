@@ -3,6 +3,7 @@
  * With OUTCORE_LONG a million accepted frames of 4 KiB from each writer and number of slots; else 20,000, which makes a
  * tenth of a million together.
  */
+
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "vitest";
@@ -10,6 +11,7 @@ import { Mapping } from "../../src/memory/main.ts";
 import { createRing, openRing } from "../../src/ring/main.ts";
 import { F, H } from "../../src/ring/native-layout.ts";
 import { openWith } from "../../src/ring/ring.ts";
+import { count } from "../support/counts.ts";
 import {
   cleanRingsAfterAll,
   exists,
@@ -27,8 +29,8 @@ import {
 cleanRingsAfterAll();
 
 const schema = { number: { type: "u32" }, words: { type: "u32", capacity: 1024 } } as const;
-const wanted = long ? 1_000_000 : 20_000;
-const patience = long ? 1_200_000 : 6000;
+const wanted = count({ long: 1_000_000, usual: 20_000, brief: 4000 });
+const patience = count({ long: 1_200_000, usual: 6000, brief: 2000 });
 
 interface Writer {
   readonly name: string;
