@@ -4,6 +4,11 @@ import type { PageLogOptions } from "./page-log-options.ts";
 
 /** How a store is opened. */
 export interface StoreOptions extends PageLogOptions {
+  /**
+   * A named snapshot: the store is opened for reading, as it was when `keepSnapshot` pinned it, and stays so whatever is
+   * committed, also when the name is dropped meanwhile.
+   */
+  at?: string;
   /** "full": a commit waits for the disk, once. "none": the next durable commit makes it durable. Default "full". */
   durability?: Durability;
   /** Bytes of address space kept free for an array to grow into. Default: its size again, at least 64 GiB. */

@@ -75,8 +75,14 @@ export class ArrayStore implements Disposable {
     return this.#engine.snapshot;
   }
 
-  #required(): void {
+  /** @internal @throws {ReadOnlyError} when this is a named snapshot. */
+  checkWritable(): void {
     this.#live();
+    this.#engine.checkWritable();
+  }
+
+  #required(): void {
+    this.checkWritable();
     if (this.#transaction === undefined) throw new TransactionError("this needs a transaction: call begin() first");
   }
 
@@ -230,18 +236,21 @@ export class ArrayStore implements Disposable {
     this.#changes.infos.delete(info.id);
   }
 
-  /** Pins the transaction's own snapshot under a name: it can be opened with `openStore(path, { at: name })`. */
+  /**
+   * Pins the transaction's own snapshot under a name, as part of the transaction: the state before its changes. Whoever
+   * opens `openStore(path, { at: name })` reads it, until the name is dropped.
+   */
   keepSnapshot(name: string): void {
     this.#required();
-    const known = this.#changes.snapshots ?? this.#engine.catalogue.snapshots;
+    const known = this.snapshots;
     if (Object.hasOwn(known, name)) throw new NameInUseError(name);
     this.#changes.snapshots = { ...known, [name]: this.#engine.snapshot };
   }
 
-  /** Lets go of a named snapshot, as part of the transaction. */
+  /** Lets go of a named snapshot, as part of the transaction. Who has it open keeps it until it is closed. */
   dropSnapshot(name: string): void {
     this.#required();
-    const { [name]: gone, ...rest } = this.#changes.snapshots ?? this.#engine.catalogue.snapshots;
+    const { [name]: gone, ...rest } = this.snapshots;
     if (gone === undefined) throw new NotFoundError(`snapshot "${name}" in ${this.folder}`);
     this.#changes.snapshots = rest;
   }
@@ -366,6 +375,7 @@ export class ArrayStore implements Disposable {
 
   /** @internal @throws {TruncatedError} when pages of an array were lost because a file was truncated from outside. */
   checkWhole(id: number): void {
+    if (this.#options.at !== undefined) this.#engine.checkSnapshot();
     if (this.memory(id).view.lost) throw this.#truncated(id);
   }
 
@@ -397,6 +407,8 @@ export class ArrayStore implements Disposable {
   /** @internal */
   async commitChanges(durability: Durability = this.#options.durability ?? "full"): Promise<number> {
     this.#live();
+    if (this.#options.at !== undefined)
+      this.#engine.checkWritable([...this.#arrays.keys()].some((id) => this.#runs(id).count > 0));
     const pages: ChangedPages[] = [];
     for (const id of this.#arrays.keys()) {
       if (this.#changes.dropped.has(id)) continue;
