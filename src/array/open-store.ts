@@ -31,7 +31,7 @@ export function openStore(path: string | URL, options: StoreOptions = {}): Array
   const text = typeof path === "string" && path.startsWith("file:") ? new URL(path) : path;
   if (typeof text === "string" && /^[a-z]+:\/\//.test(text))
     throw new InvalidArgumentError(`no engine for ${text}; a store is a folder, by path or file: URL`);
-  const { at, durability, reserve, spillBytes, ...engine } = options;
+  const { at, durability, reserve, spillBytes, spillInterval, ...engine } = options;
   return new ArrayStore(PageLog.open(builtin("path").resolve(pathOf(text) as string), engine, at), options);
 }
 

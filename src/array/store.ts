@@ -20,6 +20,7 @@ import type { LayeredView } from "./layered-view.ts";
 import type { PageLog } from "./page-log.ts";
 import { checkShape, MOST_BYTES, sizeOf } from "./slicing.ts";
 import { SpillFile } from "./spill-file.ts";
+import { SpillTimer } from "./spill-timer.ts";
 import { StoreBacking } from "./store-backing.ts";
 import type { ArrayOptions, StoreOptions } from "./store-options.ts";
 import { type Savepoint, Transaction } from "./transaction.ts";
@@ -43,6 +44,8 @@ export class ArrayStore implements Disposable {
   readonly #changes = new Changes();
   readonly #arrays = new Map<number, BigArray>();
   readonly #spills: SpillFile;
+  readonly #spillTimer: SpillTimer;
+  readonly #spillBytes: number;
   #unspilled = 0;
   #closed = false;
   #saved = new WeakMap<Savepoint, SavedState>();
@@ -54,6 +57,10 @@ export class ArrayStore implements Disposable {
     this.#options = options;
     this.folder = engine.folder;
     this.#spills = new SpillFile(engine.folder);
+    this.#spillBytes = options.spillBytes ?? 2 ** 30;
+    /* Other ways to find changed pages take too long to be used again and again. */
+    const interval = engine.dirtyWay === "scan" && options.at === undefined ? (options.spillInterval ?? 1000) : 0;
+    this.#spillTimer = new SpillTimer(this, interval, this.#spillBytes);
   }
 
   /** The engine, for tools and tests. @internal */
@@ -96,6 +103,7 @@ export class ArrayStore implements Disposable {
     this.#engine.begin(() => this.#refuseStrays());
     for (const id of [...this.#arrays.keys()]) if (this.#engineInfo(id) === undefined) this.#forget(id);
     this.#transaction = new Transaction(this, this.#engine.snapshot);
+    this.#spillTimer.start();
     return this.#transaction;
   }
 
@@ -320,7 +328,7 @@ export class ArrayStore implements Disposable {
     const old = this.#engine.view(id, 0);
     const { length } = old.view;
     this.#spillView(old, length);
-    if (old.unspilled(length, this.#engine.dirtyWay))
+    if (old.unspilled(length, this.#engine.dirtyWay) > 0)
       throw new LimitError("maps", `"${next.name}" outgrows its address space, and too many pages of it are changed`);
     const { spilled } = old;
     this.#engine.forget(id);
@@ -382,7 +390,7 @@ export class ArrayStore implements Disposable {
   /** @internal Bulk writes are spilled before they fill the memory. */
   wrote(bytes: number): void {
     this.#unspilled += bytes;
-    if (this.#transaction !== undefined && this.#unspilled > (this.#options.spillBytes ?? 2 ** 30)) this.spill();
+    if (this.#transaction !== undefined && this.#unspilled > this.#spillBytes) this.spill();
   }
 
   #runs(id: number): Runs {
@@ -467,26 +475,50 @@ export class ArrayStore implements Disposable {
     this.#ended(false);
   }
 
-  /** @internal */
-  spill(): number {
-    let bytes = 0;
-    this.#unspilled = 0;
+  /** The memory of each array that is there, and how much of it. */
+  *#memories(): Generator<[view: LayeredView, extent: number]> {
     for (const id of this.#arrays.keys()) {
       const info = this.#changes.dropped.has(id) ? undefined : (this.#changes.infos.get(id) ?? this.#engineInfo(id));
-      if (info === undefined) continue;
-      const view = this.memory(id);
-      bytes += this.#spillView(view, this.#extent(info));
+      if (info !== undefined) yield [this.memory(id), this.#extent(info)];
     }
+  }
+
+  /** @internal */
+  get transactionState(): Transaction["state"] | undefined {
+    return this.#transaction?.state;
+  }
+
+  /** @internal Bytes of changed pages in memory. */
+  changedBytes(): number {
+    let bytes = 0;
+    for (const [view, extent] of this.#memories()) bytes += view.unspilled(extent, this.#engine.dirtyWay);
     return bytes;
   }
 
-  #spillView(view: LayeredView, bytes: number): number {
-    return view.spill(bytes, this.#engine.dirtyWay, (runs) => this.#spills.write(view.view, runs));
+  /** @internal */
+  spill(): number {
+    this.#unspilled = 0;
+    return this.spillSome(Number.POSITIVE_INFINITY);
+  }
+
+  /** @internal At most so many bytes. */
+  spillSome(most: number): number {
+    let bytes = 0;
+    for (const [view, extent] of this.#memories())
+      if (bytes < most) bytes += this.#spillView(view, extent, most - bytes);
+    return bytes;
+  }
+
+  #spillView(view: LayeredView, bytes: number, most?: number): number {
+    return view.spill(bytes, this.#engine.dirtyWay, (runs) => this.#spills.write(view.view, runs), most);
   }
 
   /** @internal */
   save(transaction: Transaction): Savepoint {
     this.spill();
+    /* What stays in memory a rollback could not bring back. */
+    if (this.changedBytes() > 0)
+      throw new LimitError("maps", "too many pages are changed for a savepoint: they are too scattered to be mapped");
     const savepoint: Savepoint = { transaction };
     const spilled = new Map<number, readonly unknown[]>();
     for (const id of this.#arrays.keys()) if (!this.#changes.dropped.has(id)) spilled.set(id, this.memory(id).spilled);
@@ -547,6 +579,7 @@ export class ArrayStore implements Disposable {
     if (this.#closed) return;
     if (this.#transaction?.state === "active") this.#transaction.abort();
     for (const timer of this.#watchers) clearInterval(timer);
+    this.#spillTimer.stop();
     this.#closed = true;
     this.#spills.drop();
     this.#engine.close();
