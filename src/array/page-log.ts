@@ -276,9 +276,7 @@ export class PageLog implements ArrayEngine {
       const home = this.#fresh.write(array, first, pages, block);
       this.#views.find(array)?.layFresh(first * this.pageSize, pages * this.pageSize, home);
     } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      this.#committer.poison = error;
-      throw new PoisonedError(this.folder, error);
+      throw this.#failed(error);
     }
   }
 
@@ -306,6 +304,13 @@ export class PageLog implements ArrayEngine {
     this.#views.forget(array);
   }
 
+  /** After an I/O error nobody knows what is on the disk: a sync that works then proves nothing. */
+  #failed(error: unknown): unknown {
+    if (!(error instanceof SystemError)) return error;
+    this.#committer.poison = error;
+    return new PoisonedError(this.folder, error);
+  }
+
   async #locked<T>(work: () => T): Promise<T> {
     const end = performance.now() + this.#options.lockTimeout;
     for (let wait = 0; !this.#shared.tryCommitLock(); wait = Math.min(wait + 1, 20)) {
@@ -315,6 +320,8 @@ export class PageLog implements ArrayEngine {
     try {
       this.#live();
       return work();
+    } catch (error) {
+      throw this.#failed(error);
     } finally {
       this.#shared.commitUnlock();
     }
@@ -367,8 +374,12 @@ export class PageLog implements ArrayEngine {
     this.checkWritable();
     const locked = (work: () => void): void =>
       this.#shared.withCommitLock(() => {
-        this.#catchUp();
-        this.#applier.apply(this.#applier.limit(this.#active ? this.snapshot : Number.POSITIVE_INFINITY));
+        try {
+          this.#catchUp();
+          this.#applier.apply(this.#applier.limit(this.#active ? this.snapshot : Number.POSITIVE_INFINITY));
+        } catch (error) {
+          throw this.#failed(error);
+        }
         work();
       });
     return verifyStore(this.#head, this.#history, this.#homes, this.#shared, locked);
@@ -383,6 +394,8 @@ export class PageLog implements ArrayEngine {
         try {
           this.#catchUp();
           this.#applier.checkpoint();
+        } catch (error) {
+          throw this.#failed(error);
         } finally {
           this.#shared.commitUnlock();
         }
