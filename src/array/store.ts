@@ -11,7 +11,7 @@ import {
 } from "../errors.ts";
 import type { Runs } from "../memory/private-view.ts";
 import { BigArray } from "./big-array.ts";
-import type { ArrayInfo } from "./catalogue.ts";
+import type { ArrayInfo, Catalogue } from "./catalogue.ts";
 import { Changes, type SavedChanges } from "./changes.ts";
 import { type DType, itemSize } from "./dtype.ts";
 import type { ChangedPages, Durability } from "./engine.ts";
@@ -42,6 +42,8 @@ export class ArrayStore implements Disposable {
   readonly #options: StoreOptions;
   #transaction: Transaction | undefined;
   readonly #changes = new Changes();
+  /** What the last transaction began with. */
+  #begunWith: Catalogue | undefined;
   readonly #arrays = new Map<number, BigArray>();
   readonly #spills: SpillFile;
   readonly #spillTimer: SpillTimer;
@@ -101,7 +103,12 @@ export class ArrayStore implements Disposable {
     this.#live();
     if (this.#transaction !== undefined) throw new TransactionError("a transaction is running already");
     this.#engine.begin(() => this.#refuseStrays());
-    for (const id of [...this.#arrays.keys()]) if (this.#engineInfo(id) === undefined) this.#forget(id);
+    const { catalogue } = this.#engine;
+    if (catalogue !== this.#begunWith) {
+      const known = new Set(catalogue.arrays.map(({ id }) => id));
+      for (const id of [...this.#arrays.keys()]) if (!known.has(id)) this.#forget(id);
+      this.#begunWith = catalogue;
+    }
     this.#transaction = new Transaction(this, this.#engine.snapshot);
     this.#spillTimer.start();
     return this.#transaction;
