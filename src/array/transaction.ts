@@ -43,6 +43,7 @@ export class Transaction {
    *
    * @throws {ConflictError} when another commit changed the same page or shape; this transaction is then aborted.
    * @throws {DiskFullError | LogFullError} when there is no room: the transaction stays as it was.
+   * @throws {LimitError} when names, shapes and attributes of all arrays take more than 64 KiB: it stays as it was.
    * @throws {PoisonedError} when the disk failed: the store must be opened again.
    * @throws {LockedError} when others kept the commit lock too long: the transaction stays as it was.
    * @throws {ReadOnlyError} when the store was opened at a named snapshot; this transaction is then aborted.
