@@ -42,7 +42,9 @@ function check(folder: string): Promise<void> {
     const wrong = store.engine.verify();
     for (const error of wrong) say(error.message);
     say(
-      wrong.length === 0 ? `every checksum of the log holds; ${store.names.length} arrays` : `${wrong.length} errors`,
+      wrong.length === 0
+        ? `every checksum of superblock, log and home files holds; ${store.names.length} arrays`
+        : `${wrong.length} errors`,
     );
     if (wrong.length > 0) globalThis.process.exitCode = 1;
   });
@@ -155,7 +157,11 @@ export function arrayCommand(): Command {
   const command = new Command("array").description("look after a store of arrays");
   const store = "<store>";
   command.command("info").argument(store).description("arrays, snapshots and log").action(info);
-  command.command("check").argument(store).description("verify every checksum of superblocks and log").action(check);
+  command
+    .command("check")
+    .argument(store)
+    .description("verify every checksum of superblock, log and home files")
+    .action(check);
   command
     .command("checkpoint")
     .argument(store)

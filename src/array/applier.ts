@@ -28,8 +28,8 @@ export class Applier {
   limit(own: number = Number.POSITIVE_INFINITY): number {
     const { durable } = this.#shared;
     if (mutations.ignoreSnapshots) return durable;
-    const named = Object.values(this.#history.catalogue.snapshots);
-    return Math.min(own, durable, this.#shared.oldestOther(this.#maxSnapshotAge), ...named);
+    const named = Math.min(...Object.values(this.#history.catalogue.snapshots));
+    return Math.min(own, durable, named, this.#shared.oldestOther(this.#maxSnapshotAge, named));
   }
 
   #applyRecord(record: LogRecord): void {
@@ -122,7 +122,7 @@ export class Applier {
     const { segment } = this.#history.cursor;
     this.#history.persisted(next);
     log.removeBelow(mutations.recycleEarly ? segment + 1 : next.segment);
-    const known = new Set([...base.arrays, ...this.#history.catalogue.arrays].map(({ id }) => id));
+    const known = new Set([...base.arrays, ...this.#history.everKnown()].map(({ id }) => id));
     this.#homes.removeUnknown(known, base.nextId, (array) => this.#shared.isReserved(array));
   }
 }

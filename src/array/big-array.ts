@@ -11,6 +11,8 @@ export interface Backing {
   readonly order: "C" | "F";
   shape(): readonly number[];
   piece(offset: number, length: number): Piece;
+  /** Called before anything is written; throws when nothing may be. */
+  checkWritable(): void;
   /** New bytes are zeros. */
   resize(shape: readonly number[]): void;
   /**
@@ -175,6 +177,7 @@ export class BigArray<D extends DType = DType> {
    * `view` takes them.
    */
   set(index: readonly Index[], values: Values<D>): void {
+    this.#backing.checkWritable();
     const layout = slice(this.#layout(), index);
     if (layout.shape.length === 0) {
       if (typeof values !== "number" && typeof values !== "bigint")
@@ -236,6 +239,7 @@ export class BigArray<D extends DType = DType> {
 
   /** Sets all elements to one value. */
   fill(value: Scalar<D>): void {
+    this.#backing.checkWritable();
     this.#put(0, this.size, value);
   }
 
@@ -305,6 +309,7 @@ export class BigArray<D extends DType = DType> {
    * step of the axis holds.
    */
   append(values: ArrayLike<number> | ArrayLike<bigint> | readonly unknown[]): void {
+    this.#backing.checkWritable();
     const flat = flatValues(values as ArrayLike<unknown>);
     const { shape, order } = this;
     const axis = order === "C" ? 0 : shape.length - 1;

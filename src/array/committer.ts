@@ -1,8 +1,9 @@
 import { DiskFullError, LogFullError, PoisonedError, SystemError } from "../errors.ts";
 import type { StoreFile } from "../memory/store-file.ts";
 import type { Applier } from "./applier.ts";
+import { advance } from "./catalogue.ts";
 import type { Change, Durability } from "./engine.ts";
-import { encodeRecord, headLength } from "./format.ts";
+import { checkCatalogue, encodeRecord, headLength } from "./format.ts";
 import type { History } from "./history.ts";
 import type { Homes } from "./homes.ts";
 import type { LayeredView } from "./layered-view.ts";
@@ -80,6 +81,8 @@ export class Committer {
     const size = this.#pageSize;
     const history = this.#history;
     const { log } = history;
+    if (change.meta.arrays !== undefined || change.meta.snapshots !== undefined)
+      checkCatalogue(advance(history.catalogue, [], change.meta));
     /* Should this commit fail, its views must still show the snapshot. */
     const own = (history.unseen as LogRecord[])[0]?.txid ?? history.cursor.txid + 1;
     /* Mostly one was made between commits, at half of it. */

@@ -88,11 +88,29 @@ function sumWithout(bytes: Uint8Array, at: number): number {
   return crc32c(bytes.subarray(at + 4), crc32c(new Uint8Array(4), first));
 }
 
+function catalogueText(catalogue: Catalogue): Uint8Array {
+  const text = encoder.encode(JSON.stringify(catalogue));
+  if (SUPERBLOCK_FIXED + text.length > SUPERBLOCK_BYTES)
+    throw new LimitError("catalogue", "the descriptions of all arrays and snapshots take more than 64 KiB");
+  return text;
+}
+
+/** More pages than an array can have, and as many digits. */
+const MOST_PAGES: number = 2 ** 36;
+
+/**
+ * A catalogue that no superblock has room for must not be committed: no checkpoint could be made, nor the store opened
+ * again. Its numbers may grow later, without anybody asking.
+ * @throws {LimitError} "catalogue" when it has not.
+ */
+export function checkCatalogue({ arrays, snapshots }: Catalogue): void {
+  const grown = arrays.map((info) => ({ ...info, highWater: MOST_PAGES }));
+  catalogueText({ nextId: Number.MAX_SAFE_INTEGER, arrays: grown, snapshots });
+}
+
 /** @throws {LimitError} "catalogue" when the arrays' descriptions do not fit. */
 export function encodeSuperblock(block: Superblock): Uint8Array {
-  const text = encoder.encode(JSON.stringify(block.catalogue));
-  if (SUPERBLOCK_FIXED + text.length > SUPERBLOCK_BYTES)
-    throw new LimitError("catalogue", "the descriptions of all arrays take more than 64 KiB");
+  const text = catalogueText(block.catalogue);
   const bytes = new Uint8Array(SUPERBLOCK_BYTES);
   const view = over(bytes);
   bytes.set(encoder.encode(SUPERBLOCK_MAGIC));

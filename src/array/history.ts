@@ -53,6 +53,18 @@ export class History {
 
   nameOf = (array: number): string => this.info(array)?.name ?? `number ${array}`;
 
+  /** The arrays, and those that were dropped since the base: a snapshot in between may show them. */
+  everKnown(): ArrayInfo[] {
+    const byId = new Map(this.catalogue.arrays.map((info) => [info.id, info]));
+    if (!this.records.some(({ meta }) => meta.dropped !== undefined)) return [...byId.values()];
+    let at = this.base;
+    for (const { runs, meta } of this.records) {
+      for (const info of at.arrays) if (meta.dropped?.includes(info.id)) byId.set(info.id, info);
+      at = advance(at, runs, meta);
+    }
+    return [...byId.values()];
+  }
+
   take(record: LogRecord): void {
     this.records.push(record);
     this.cursor = after(record);
@@ -128,6 +140,21 @@ export class History {
       count++;
     }
     if (count > 0) this.records.splice(0, count);
+  }
+
+  /**
+   * Goes back to a state that a named snapshot keeps. Whoever calls holds the commit lock.
+   * @throws {CorruptError} when the store holds only later ones.
+   */
+  rewind(txid: number): void {
+    this.superblock = readSuperblock(this.#head);
+    this.base = this.catalogue = this.superblock.catalogue;
+    this.cursor = this.baseEnd = startOf(this.superblock);
+    this.records = [];
+    this.#follow(txid);
+    this.seen();
+    if (this.cursor.txid !== txid)
+      throw new CorruptError(this.#head.path, 0, `the state after transaction ${txid} is not there any more`);
   }
 
   /** A checkpoint has written this superblock. */

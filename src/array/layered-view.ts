@@ -1,6 +1,7 @@
 import type { DataFile } from "../memory/data-file.ts";
 import { pageSize } from "../memory/page.ts";
 import { type DirtyWay, PrivateView, type Runs } from "../memory/private-view.ts";
+import { placedRuns } from "./placed-runs.ts";
 
 interface Layer {
   readonly start: number;
@@ -36,6 +37,27 @@ function merge(pairs: number[]): Runs {
       end = start + length;
     }
     data[2 * count - 1] = end - (data[2 * count - 2] ?? 0);
+  }
+  return { data, count };
+}
+
+function bytesOf({ data, count }: Runs): number {
+  let bytes = 0;
+  for (let i = 0; i < count; i++) bytes += data[2 * i + 1] ?? 0;
+  return bytes;
+}
+
+/** The first of the runs, whole pages of at most `most` bytes together. */
+function firstOf({ data, count }: Runs, most: number): Runs {
+  let left = most;
+  for (let i = 0; i < count; i++) {
+    const length = data[2 * i + 1] ?? 0;
+    if (length >= left) {
+      const part = data.slice(0, 2 * i + 2);
+      part[2 * i + 1] = left;
+      return { data: part, count: i + 1 };
+    }
+    left -= length;
   }
   return { data, count };
 }
@@ -126,9 +148,9 @@ export class LayeredView {
     return [Float64Array.from(kept), kept.length / 3];
   }
 
-  /** Whether there are changed pages that were not spilled. */
-  unspilled(bytes: number, way: DirtyWay): boolean {
-    return this.#written(bytes, way).count > 0;
+  /** Bytes of changed pages that were not spilled. */
+  unspilled(bytes: number, way: DirtyWay): number {
+    return bytesOf(this.#written(bytes, way));
   }
 
   #copyRuns(runs: Float64Array, count: number, file: DataFile): void {
@@ -240,21 +262,27 @@ export class LayeredView {
     return merge(pairs);
   }
 
-  /** Moves written pages to a file that only this transaction knows; their memory is given back. Returns bytes. */
-  spill(bytes: number, way: DirtyWay, write: (runs: Runs) => { file: DataFile; offset: number }): number {
-    const runs = this.#written(bytes, way);
+  /**
+   * Moves written pages, up to `most` bytes of them, to a file that only this transaction knows; their memory is given
+   * back. A page that changes meanwhile, through a call that writes from another thread, stays. Returns bytes.
+   */
+  spill(
+    bytes: number,
+    way: DirtyWay,
+    write: (runs: Runs) => { file: DataFile; offset: number },
+    most: number = Number.POSITIVE_INFINITY,
+  ): number {
+    const runs = firstOf(this.#written(bytes, way), most);
     if (runs.count === 0 || !PrivateView.fits(runs.count)) return 0;
     const { file, offset } = write(runs);
-    const triples = new Float64Array(3 * runs.count);
-    let at = offset;
-    for (let i = 0; i < runs.count; i++) {
-      const [start = 0, length = 0] = [runs.data[2 * i], runs.data[2 * i + 1]];
-      triples.set([start, length, at], 3 * i);
+    const same = this.view.same(runs.data, runs.count, file, offset);
+    const triples = placedRuns(runs.data, runs.count, same, offset);
+    this.layRuns(Float64Array.from(triples), triples.length / 3, file);
+    for (let i = 0; i < triples.length; i += 3) {
+      const [start = 0, length = 0, at = 0] = [triples[i], triples[i + 1], triples[i + 2]];
       this.#spilled.push({ start, length, file, offset: at });
-      at += length;
     }
-    this.layRuns(triples, runs.count, file);
-    return at - offset;
+    return bytesOf(same);
   }
 
   /** How many spills there are; what `keepSpilled` takes. */

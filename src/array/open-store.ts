@@ -10,7 +10,7 @@ import type { StoreOptions } from "./store-options.ts";
 /**
  * Opens a store by path or `file:` URL, and makes one where there is none.
  *
- * @throws {NotFoundError} when there is none and `create` is false.
+ * @throws {NotFoundError} when there is none and `create` is false, or no snapshot of the name `at`.
  * @throws {PermissionError} when the folder may not be written to.
  * @throws {CorruptError | StoreFormatError} when it is damaged, or of a later version or another page size.
  *
@@ -31,8 +31,8 @@ export function openStore(path: string | URL, options: StoreOptions = {}): Array
   const text = typeof path === "string" && path.startsWith("file:") ? new URL(path) : path;
   if (typeof text === "string" && /^[a-z]+:\/\//.test(text))
     throw new InvalidArgumentError(`no engine for ${text}; a store is a folder, by path or file: URL`);
-  const { durability, reserve, spillBytes, ...engine } = options;
-  return new ArrayStore(PageLog.open(builtin("path").resolve(pathOf(text) as string), engine), options);
+  const { at, durability, reserve, spillBytes, spillInterval, ...engine } = options;
+  return new ArrayStore(PageLog.open(builtin("path").resolve(pathOf(text) as string), engine, at), options);
 }
 
 /** Opens what an `ArrayReference` names, in a connection of its own. */

@@ -4,6 +4,7 @@ import {
   LockedError,
   NotFoundError,
   PoisonedError,
+  ReadOnlyError,
   SnapshotTooOldError,
   SystemError,
 } from "../errors.ts";
@@ -52,6 +53,8 @@ export class PageLog implements ArrayEngine {
   #later: ReturnType<typeof setImmediate> | undefined;
   #idle: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
+  /** The named snapshot that this connection stands at. */
+  #at: string | undefined;
 
   private constructor(folder: string, options: Required<PageLogOptions>, shared: SharedState, head: StoreFile) {
     this.folder = folder;
@@ -75,14 +78,14 @@ export class PageLog implements ArrayEngine {
   }
 
   /**
-   * Opens a store, or makes one; recovers it when nobody else has it open.
+   * Opens a store, or makes one; recovers it when nobody else has it open. `at`: for reading, at a named snapshot.
    *
-   * @throws {NotFoundError} when there is none and `create` is false.
+   * @throws {NotFoundError} when there is none and `create` is false, or no snapshot of that name.
    * @throws {PermissionError} when the folder cannot be written to.
    * @throws {UnsupportedFileError} when it lies on a network file system.
    * @throws {CorruptError | StoreFormatError} when it is damaged, or was written by a later version.
    */
-  static open(folder: string, options: PageLogOptions = {}): PageLog {
+  static open(folder: string, options: PageLogOptions = {}, at?: string): PageLog {
     const { join } = builtin("path");
     const full: Required<PageLogOptions> = {
       create: true,
@@ -94,6 +97,7 @@ export class PageLog implements ArrayEngine {
       checkpointDelay: 1000,
       dirtyWay: PrivateView.way(),
       ...options,
+      ...(at === undefined ? {} : { create: false }),
     };
     const path = join(folder, "head");
     if (!full.create && !builtin("fs").existsSync(path)) throw new NotFoundError(path);
@@ -109,6 +113,7 @@ export class PageLog implements ArrayEngine {
       if (shared.alone) recover(engine.#history, engine.#homes, shared, engine.#applier);
       shared.settle();
       engine.begin();
+      if (at !== undefined) engine.#standAt(at);
       engine.end();
       return engine;
     } catch (error) {
@@ -152,7 +157,30 @@ export class PageLog implements ArrayEngine {
     if (poison !== undefined) throw new PoisonedError(this.folder, poison);
   }
 
+  /** Nobody applies anything while the commit lock is held, and nobody beyond this state once its slot is taken. */
+  #standAt(name: string): void {
+    this.#shared.withCommitLock(() => {
+      this.#catchUp();
+      const { snapshots } = this.#history.catalogue;
+      const txid = Object.hasOwn(snapshots, name) ? snapshots[name] : undefined;
+      if (txid === undefined) throw new NotFoundError(`snapshot "${name}" in ${this.folder}`);
+      this.#history.rewind(txid);
+      this.#shared.stand(txid);
+    });
+    this.#at = name;
+  }
+
+  /** @throws {ReadOnlyError} when this connection stands at a named snapshot. `throughViews`: they were written to. */
+  checkWritable(throughViews = false): void {
+    if (this.#at !== undefined) throw new ReadOnlyError(`snapshot "${this.#at}" of ${this.folder}`, throughViews);
+  }
+
   begin(mayShow: () => void = () => {}): void {
+    if (this.#at !== undefined) {
+      this.checkSnapshot();
+      this.#active = true;
+      return;
+    }
     this.settle();
     const history = this.#history;
     const { head, applied } = this.#shared.acquire();
@@ -218,7 +246,7 @@ export class PageLog implements ArrayEngine {
   end(committed = false): void {
     this.#active = false;
     this.#fresh.release(committed);
-    this.#shared.release();
+    if (this.#at === undefined) this.#shared.release();
   }
 
   /** @throws {SnapshotTooOldError} when the snapshot was given up. */
@@ -248,9 +276,7 @@ export class PageLog implements ArrayEngine {
       const home = this.#fresh.write(array, first, pages, block);
       this.#views.find(array)?.layFresh(first * this.pageSize, pages * this.pageSize, home);
     } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      this.#committer.poison = error;
-      throw new PoisonedError(this.folder, error);
+      throw this.#failed(error);
     }
   }
 
@@ -278,6 +304,13 @@ export class PageLog implements ArrayEngine {
     this.#views.forget(array);
   }
 
+  /** After an I/O error nobody knows what is on the disk: a sync that works then proves nothing. */
+  #failed(error: unknown): unknown {
+    if (!(error instanceof SystemError)) return error;
+    this.#committer.poison = error;
+    return new PoisonedError(this.folder, error);
+  }
+
   async #locked<T>(work: () => T): Promise<T> {
     const end = performance.now() + this.#options.lockTimeout;
     for (let wait = 0; !this.#shared.tryCommitLock(); wait = Math.min(wait + 1, 20)) {
@@ -287,6 +320,8 @@ export class PageLog implements ArrayEngine {
     try {
       this.#live();
       return work();
+    } catch (error) {
+      throw this.#failed(error);
     } finally {
       this.#shared.commitUnlock();
     }
@@ -325,8 +360,9 @@ export class PageLog implements ArrayEngine {
   }
 
   /** Applies what no snapshot keeps, makes it durable and shortens the log. */
-  checkpoint(): Promise<void> {
-    return this.#locked(() => {
+  async checkpoint(): Promise<void> {
+    this.checkWritable();
+    await this.#locked(() => {
       this.#settler.settle(true);
       this.#catchUp();
       this.#applier.checkpoint();
@@ -335,10 +371,15 @@ export class PageLog implements ArrayEngine {
 
   /** Verifies every checksum of superblocks, log and home files; what is wrong. */
   verify(): CorruptError[] {
+    this.checkWritable();
     const locked = (work: () => void): void =>
       this.#shared.withCommitLock(() => {
-        this.#catchUp();
-        this.#applier.apply(this.#applier.limit(this.#active ? this.snapshot : Number.POSITIVE_INFINITY));
+        try {
+          this.#catchUp();
+          this.#applier.apply(this.#applier.limit(this.#active ? this.snapshot : Number.POSITIVE_INFINITY));
+        } catch (error) {
+          throw this.#failed(error);
+        }
         work();
       });
     return verifyStore(this.#head, this.#history, this.#homes, this.#shared, locked);
@@ -349,10 +390,12 @@ export class PageLog implements ArrayEngine {
     if (this.#closed) return;
     this.#shared.release();
     try {
-      if (this.#committer.poison === undefined && this.#shared.tryCommitLock())
+      if (this.#at === undefined && this.#committer.poison === undefined && this.#shared.tryCommitLock())
         try {
           this.#catchUp();
           this.#applier.checkpoint();
+        } catch (error) {
+          throw this.#failed(error);
         } finally {
           this.#shared.commitUnlock();
         }

@@ -57,6 +57,8 @@ class MappedBacking implements Backing {
     return { from: offset, to: offset };
   }
 
+  checkWritable(): void {}
+
   wrote(): void {}
 
   reference(): { store: string; name: string } {

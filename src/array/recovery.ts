@@ -50,7 +50,7 @@ export function recover(history: History, homes: Homes, shared: SharedState, app
   shared.durable = cursor.txid;
   shared.applied = superblock.applied;
   shared.sequence = superblock.sequence;
-  for (const { id, name, highWater } of history.catalogue.arrays) {
+  for (const { id, name, highWater } of history.everKnown()) {
     if (highWater === 0 && !homes.exists(id)) continue;
     const home = homes.get(id);
     const bytes = highWater * log.pageSize;
@@ -59,6 +59,7 @@ export function recover(history: History, homes: Homes, shared: SharedState, app
       home.truncate(bytes);
       home.sync();
     } else if (home.size() < bytes) {
+      if (!isLogged && history.info(id) === undefined) continue;
       if (!isLogged) throw new CorruptError(home.path, home.size(), `array "${name}" lost its end`);
       home.truncate(bytes);
     }
@@ -67,6 +68,6 @@ export function recover(history: History, homes: Homes, shared: SharedState, app
   applier.apply(Math.min(shared.head, ...Object.values(history.catalogue.snapshots)));
   if (hadRecords) applier.persist(history.records.length === 0 ? superblock.epoch + 1 : superblock.epoch);
   /* Nobody else is here who could be making arrays. */
-  const known = new Set([...history.base.arrays, ...history.catalogue.arrays].map(({ id }) => id));
+  const known = new Set([...history.base.arrays, ...history.everKnown()].map(({ id }) => id));
   homes.removeUnknown(known, Number.POSITIVE_INFINITY, () => false);
 }

@@ -4,6 +4,7 @@ import type { Applier } from "./applier.ts";
 import type { History } from "./history.ts";
 import type { LayeredView } from "./layered-view.ts";
 import type { LogRecord } from "./log.ts";
+import { placedRuns } from "./placed-runs.ts";
 import type { SharedState } from "./shared-state.ts";
 
 /** Pages of a commit that its own views still show out of private memory. */
@@ -65,20 +66,7 @@ export class Settler {
       view.restore(same.data, same.count);
       return;
     }
-    const triples: number[] = [];
-    let at = offset;
-    let next = 0;
-    for (let i = 0; i < runs.length; i += 2) {
-      const [start = 0, length = 0] = [runs[i], runs[i + 1]];
-      /* Runs of pages that are the same may reach over several runs, and runs have several of them. */
-      for (; next < same.count; next++) {
-        const from = Math.max(start, same.data[2 * next] ?? 0);
-        const end = Math.min(start + length, (same.data[2 * next] ?? 0) + (same.data[2 * next + 1] ?? 0));
-        if (from < end) triples.push(from, end - from, at + from - start);
-        if (end >= start + length) break;
-      }
-      at += length;
-    }
+    const triples = placedRuns(runs, runs.length / 2, same, offset);
     view.layRuns(Float64Array.from(triples), triples.length / 3, segment.file);
   }
 }

@@ -154,6 +154,11 @@ export class SharedState {
     Atomics.store(this.#words, at, BigInt(txid + 1));
   }
 
+  /** Makes an older state this connection's snapshot, one that a name keeps. Whoever calls holds the commit lock. */
+  stand(txid: number): void {
+    this.#publish(txid);
+  }
+
   /** This connection reads nothing that must stay. */
   release(): void {
     if (this.#slot >= 0) Atomics.store(this.#words, HEADER_WORDS + this.#slot * SLOT_WORDS, 0n);
@@ -166,9 +171,9 @@ export class SharedState {
 
   /**
    * The oldest snapshot that somebody else reads, Infinity when nobody does. Slots of the dead are reclaimed, and
-   * snapshots older than `maxAge` milliseconds given up.
+   * snapshots older than `maxAge` milliseconds given up, unless they keep back no more than `pinned` does anyway.
    */
-  oldestOther(maxAge: number): number {
+  oldestOther(maxAge: number, pinned: number): number {
     /* Whoever comes after this was read takes the present head, or a later one. */
     if (Atomics.load(this.#words, SLOTS_USED) <= 1n && this.#slot === 0) return Number.POSITIVE_INFINITY;
     insist(() => lockRange(this.#lock, "exclusive", GATE, 1), this.#lock.path, this.#timeout);
@@ -184,7 +189,7 @@ export class SharedState {
         lockRange(this.#lock, "none", LIVENESS + slot, 1);
         continue;
       }
-      if (Date.now() - Number(Atomics.load(words, at + 1)) > maxAge) {
+      if (Number(value) - 1 < pinned && Date.now() - Number(Atomics.load(words, at + 1)) > maxAge) {
         Atomics.store(words, at + 2, 1n);
         Atomics.store(words, at, 0n);
         continue;

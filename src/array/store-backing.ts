@@ -12,6 +12,7 @@ interface StoreHost {
   resize(id: number, name: string, shape: readonly number[]): void;
   checkWhole(id: number): void;
   wrote(bytes: number): void;
+  checkWritable(): void;
   bulk(id: number, offset: number, length: number, block: (at: number) => Uint8Array): { from: number; to: number };
 }
 
@@ -49,6 +50,10 @@ export class StoreBacking implements Backing {
 
   bulk(offset: number, length: number, block: (at: number) => Uint8Array): { from: number; to: number } {
     return this.#store.bulk(this.id, offset, length, block);
+  }
+
+  checkWritable(): void {
+    this.#store.checkWritable();
   }
 
   wrote(bytes: number): void {

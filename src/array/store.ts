@@ -11,7 +11,7 @@ import {
 } from "../errors.ts";
 import type { Runs } from "../memory/private-view.ts";
 import { BigArray } from "./big-array.ts";
-import type { ArrayInfo } from "./catalogue.ts";
+import type { ArrayInfo, Catalogue } from "./catalogue.ts";
 import { Changes, type SavedChanges } from "./changes.ts";
 import { type DType, itemSize } from "./dtype.ts";
 import type { ChangedPages, Durability } from "./engine.ts";
@@ -20,6 +20,7 @@ import type { LayeredView } from "./layered-view.ts";
 import type { PageLog } from "./page-log.ts";
 import { checkShape, MOST_BYTES, sizeOf } from "./slicing.ts";
 import { SpillFile } from "./spill-file.ts";
+import { SpillTimer } from "./spill-timer.ts";
 import { StoreBacking } from "./store-backing.ts";
 import type { ArrayOptions, StoreOptions } from "./store-options.ts";
 import { type Savepoint, Transaction } from "./transaction.ts";
@@ -41,8 +42,12 @@ export class ArrayStore implements Disposable {
   readonly #options: StoreOptions;
   #transaction: Transaction | undefined;
   readonly #changes = new Changes();
+  /** What the last transaction began with. */
+  #begunWith: Catalogue | undefined;
   readonly #arrays = new Map<number, BigArray>();
   readonly #spills: SpillFile;
+  readonly #spillTimer: SpillTimer;
+  readonly #spillBytes: number;
   #unspilled = 0;
   #closed = false;
   #saved = new WeakMap<Savepoint, SavedState>();
@@ -54,6 +59,10 @@ export class ArrayStore implements Disposable {
     this.#options = options;
     this.folder = engine.folder;
     this.#spills = new SpillFile(engine.folder);
+    this.#spillBytes = options.spillBytes ?? 2 ** 30;
+    /* Other ways to find changed pages take too long to be used again and again. */
+    const interval = engine.dirtyWay === "scan" && options.at === undefined ? (options.spillInterval ?? 1000) : 0;
+    this.#spillTimer = new SpillTimer(this, interval, this.#spillBytes);
   }
 
   /** The engine, for tools and tests. @internal */
@@ -75,8 +84,14 @@ export class ArrayStore implements Disposable {
     return this.#engine.snapshot;
   }
 
-  #required(): void {
+  /** @internal @throws {ReadOnlyError} when this is a named snapshot. */
+  checkWritable(): void {
     this.#live();
+    this.#engine.checkWritable();
+  }
+
+  #required(): void {
+    this.checkWritable();
     if (this.#transaction === undefined) throw new TransactionError("this needs a transaction: call begin() first");
   }
 
@@ -88,8 +103,14 @@ export class ArrayStore implements Disposable {
     this.#live();
     if (this.#transaction !== undefined) throw new TransactionError("a transaction is running already");
     this.#engine.begin(() => this.#refuseStrays());
-    for (const id of [...this.#arrays.keys()]) if (this.#engineInfo(id) === undefined) this.#forget(id);
+    const { catalogue } = this.#engine;
+    if (catalogue !== this.#begunWith) {
+      const known = new Set(catalogue.arrays.map(({ id }) => id));
+      for (const id of [...this.#arrays.keys()]) if (!known.has(id)) this.#forget(id);
+      this.#begunWith = catalogue;
+    }
     this.#transaction = new Transaction(this, this.#engine.snapshot);
+    this.#spillTimer.start();
     return this.#transaction;
   }
 
@@ -230,18 +251,21 @@ export class ArrayStore implements Disposable {
     this.#changes.infos.delete(info.id);
   }
 
-  /** Pins the transaction's own snapshot under a name: it can be opened with `openStore(path, { at: name })`. */
+  /**
+   * Pins the transaction's own snapshot under a name, as part of the transaction: the state before its changes. Whoever
+   * opens `openStore(path, { at: name })` reads it, until the name is dropped.
+   */
   keepSnapshot(name: string): void {
     this.#required();
-    const known = this.#changes.snapshots ?? this.#engine.catalogue.snapshots;
+    const known = this.snapshots;
     if (Object.hasOwn(known, name)) throw new NameInUseError(name);
     this.#changes.snapshots = { ...known, [name]: this.#engine.snapshot };
   }
 
-  /** Lets go of a named snapshot, as part of the transaction. */
+  /** Lets go of a named snapshot, as part of the transaction. Who has it open keeps it until it is closed. */
   dropSnapshot(name: string): void {
     this.#required();
-    const { [name]: gone, ...rest } = this.#changes.snapshots ?? this.#engine.catalogue.snapshots;
+    const { [name]: gone, ...rest } = this.snapshots;
     if (gone === undefined) throw new NotFoundError(`snapshot "${name}" in ${this.folder}`);
     this.#changes.snapshots = rest;
   }
@@ -311,7 +335,7 @@ export class ArrayStore implements Disposable {
     const old = this.#engine.view(id, 0);
     const { length } = old.view;
     this.#spillView(old, length);
-    if (old.unspilled(length, this.#engine.dirtyWay))
+    if (old.unspilled(length, this.#engine.dirtyWay) > 0)
       throw new LimitError("maps", `"${next.name}" outgrows its address space, and too many pages of it are changed`);
     const { spilled } = old;
     this.#engine.forget(id);
@@ -366,13 +390,14 @@ export class ArrayStore implements Disposable {
 
   /** @internal @throws {TruncatedError} when pages of an array were lost because a file was truncated from outside. */
   checkWhole(id: number): void {
+    if (this.#options.at !== undefined) this.#engine.checkSnapshot();
     if (this.memory(id).view.lost) throw this.#truncated(id);
   }
 
   /** @internal Bulk writes are spilled before they fill the memory. */
   wrote(bytes: number): void {
     this.#unspilled += bytes;
-    if (this.#transaction !== undefined && this.#unspilled > (this.#options.spillBytes ?? 2 ** 30)) this.spill();
+    if (this.#transaction !== undefined && this.#unspilled > this.#spillBytes) this.spill();
   }
 
   #runs(id: number): Runs {
@@ -397,6 +422,8 @@ export class ArrayStore implements Disposable {
   /** @internal */
   async commitChanges(durability: Durability = this.#options.durability ?? "full"): Promise<number> {
     this.#live();
+    if (this.#options.at !== undefined)
+      this.#engine.checkWritable([...this.#arrays.keys()].some((id) => this.#runs(id).count > 0));
     const pages: ChangedPages[] = [];
     for (const id of this.#arrays.keys()) {
       if (this.#changes.dropped.has(id)) continue;
@@ -455,26 +482,50 @@ export class ArrayStore implements Disposable {
     this.#ended(false);
   }
 
-  /** @internal */
-  spill(): number {
-    let bytes = 0;
-    this.#unspilled = 0;
+  /** The memory of each array that is there, and how much of it. */
+  *#memories(): Generator<[view: LayeredView, extent: number]> {
     for (const id of this.#arrays.keys()) {
       const info = this.#changes.dropped.has(id) ? undefined : (this.#changes.infos.get(id) ?? this.#engineInfo(id));
-      if (info === undefined) continue;
-      const view = this.memory(id);
-      bytes += this.#spillView(view, this.#extent(info));
+      if (info !== undefined) yield [this.memory(id), this.#extent(info)];
     }
+  }
+
+  /** @internal */
+  get transactionState(): Transaction["state"] | undefined {
+    return this.#transaction?.state;
+  }
+
+  /** @internal Bytes of changed pages in memory. */
+  changedBytes(): number {
+    let bytes = 0;
+    for (const [view, extent] of this.#memories()) bytes += view.unspilled(extent, this.#engine.dirtyWay);
     return bytes;
   }
 
-  #spillView(view: LayeredView, bytes: number): number {
-    return view.spill(bytes, this.#engine.dirtyWay, (runs) => this.#spills.write(view.view, runs));
+  /** @internal */
+  spill(): number {
+    this.#unspilled = 0;
+    return this.spillSome(Number.POSITIVE_INFINITY);
+  }
+
+  /** @internal At most so many bytes. */
+  spillSome(most: number): number {
+    let bytes = 0;
+    for (const [view, extent] of this.#memories())
+      if (bytes < most) bytes += this.#spillView(view, extent, most - bytes);
+    return bytes;
+  }
+
+  #spillView(view: LayeredView, bytes: number, most?: number): number {
+    return view.spill(bytes, this.#engine.dirtyWay, (runs) => this.#spills.write(view.view, runs), most);
   }
 
   /** @internal */
   save(transaction: Transaction): Savepoint {
     this.spill();
+    /* What stays in memory a rollback could not bring back. */
+    if (this.changedBytes() > 0)
+      throw new LimitError("maps", "too many pages are changed for a savepoint: they are too scattered to be mapped");
     const savepoint: Savepoint = { transaction };
     const spilled = new Map<number, readonly unknown[]>();
     for (const id of this.#arrays.keys()) if (!this.#changes.dropped.has(id)) spilled.set(id, this.memory(id).spilled);
@@ -535,6 +586,7 @@ export class ArrayStore implements Disposable {
     if (this.#closed) return;
     if (this.#transaction?.state === "active") this.#transaction.abort();
     for (const timer of this.#watchers) clearInterval(timer);
+    this.#spillTimer.stop();
     this.#closed = true;
     this.#spills.drop();
     this.#engine.close();

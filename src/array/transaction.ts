@@ -1,4 +1,4 @@
-import { ConflictError, TransactionError } from "../errors.ts";
+import { ConflictError, ReadOnlyError, TransactionError } from "../errors.ts";
 import type { Durability } from "./engine.ts";
 
 /** A state of a transaction that `Transaction.rollback` comes back to. */
@@ -43,8 +43,10 @@ export class Transaction {
    *
    * @throws {ConflictError} when another commit changed the same page or shape; this transaction is then aborted.
    * @throws {DiskFullError | LogFullError} when there is no room: the transaction stays as it was.
+   * @throws {LimitError} when names, shapes and attributes of all arrays take more than 64 KiB: it stays as it was.
    * @throws {PoisonedError} when the disk failed: the store must be opened again.
    * @throws {LockedError} when others kept the commit lock too long: the transaction stays as it was.
+   * @throws {ReadOnlyError} when the store was opened at a named snapshot; this transaction is then aborted.
    * @throws {SnapshotTooOldError} when the transaction took longer than `maxSnapshotAge` and lost its snapshot.
    */
   async commit(options: { durability?: Durability } = {}): Promise<number> {
@@ -56,7 +58,7 @@ export class Transaction {
       return txid;
     } catch (error) {
       this.#state = "active";
-      if (error instanceof ConflictError) this.abort();
+      if (error instanceof ConflictError || error instanceof ReadOnlyError) this.abort();
       throw error;
     }
   }

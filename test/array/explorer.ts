@@ -41,6 +41,24 @@ function knownAt(steps: readonly Step[], cut: number): Known {
   return { durable, possible: [...possible] };
 }
 
+/** What is wrong with what a recovered store's named snapshot shows, or undefined. */
+function judgeNamed(store: ArrayStore, history: History, possible: readonly number[]): string | undefined {
+  const { kept } = store.snapshots;
+  if (kept === undefined) return undefined;
+  const old = openStore(store.folder, { ...options, at: "kept" });
+  try {
+    const found = stateOf(old);
+    const then = possible.map((number) => history.attempts[number]).filter((attempt) => attempt?.txid === kept);
+    const problems = then.map((attempt) => attempt && difference(found, attempt.state));
+    if (problems.includes(undefined)) return undefined;
+    return `named snapshot ${kept}: ${problems[0] ?? "which nobody tried to commit"}`;
+  } catch (error) {
+    return `named snapshot ${kept} cannot be opened: ${(error as Error).message}`;
+  } finally {
+    old.engine[Symbol.dispose]();
+  }
+}
+
 /** What is wrong with a recovered store, or undefined. */
 async function judge(folder: string, history: History, { durable, possible }: Known): Promise<string | undefined> {
   let store: ArrayStore;
@@ -63,7 +81,10 @@ async function judge(folder: string, history: History, { durable, possible }: Kn
       if (problem === undefined) break;
     }
     if (problem !== undefined) return `state ${snapshot}: ${problem}`;
-    return await goOn(store);
+    problem = judgeNamed(store, history, possible) ?? (await goOn(store));
+    if (problem !== undefined) return problem;
+    await store.checkpoint();
+    return judgeNamed(store, history, possible);
   } finally {
     store.engine[Symbol.dispose]();
   }

@@ -96,6 +96,23 @@ describe("outcore array", () => {
     assert.equal(stdout.trim().split("\n").length, 1);
   });
 
+  it("check says what it looked at, and names a page of a home file that does not hold", async () => {
+    const store = path.join(tempFolder(), "store");
+    const made = openStore(store);
+    await made.transact(() => made.create("prices", { dtype: "f64", shape: 5000 }).fill(1));
+    made.close();
+    const { code, stdout, stderr } = await cli("check", store);
+    assert.equal(code, 0, stderr);
+    assert.equal(stdout.trim(), "every checksum of superblock, log and home files holds; 1 arrays");
+    const home = path.join(store, "a1.dat");
+    const bytes = fs.readFileSync(home);
+    bytes[2 * 4096 + 10] = 99;
+    fs.writeFileSync(home, bytes);
+    const damaged = await cli("check", store);
+    assert.equal(damaged.code, 1, damaged.stderr);
+    assert.match(damaged.stdout, /page 2 of array "prices"/);
+  });
+
   it("leaves nothing out, overwrites nothing, and says in one line what is wrong", async () => {
     const folder = tempFolder();
     const [store, raw, npy] = ["store", "a.raw", "bad.npy"].map((name) => path.join(folder, name)) as [
