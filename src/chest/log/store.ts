@@ -325,7 +325,8 @@ export class LogStore implements ColdTier {
   }
 
   get resident(): number {
-    return this.#log.mapped.touched + (this.#log.appender?.resident ?? 0);
+    const { mapped, changes, appender } = this.#log;
+    return mapped.touched + (appender === undefined ? 0 : appender.resident + changes.bytes);
   }
 
   get isWasteful(): boolean {
