@@ -3,7 +3,7 @@ import { InvalidArgumentError, LockedError } from "../errors.ts";
 import { typed } from "../memory/check.ts";
 import { applyBatch, type Batch } from "./batch.ts";
 import { elementsOf, ValueCoder } from "./codec/codec.ts";
-import { Core, type SetOptions } from "./core.ts";
+import { type About, Core, type SetOptions } from "./core.ts";
 import { decodeKey, type Key } from "./keys.ts";
 import { ChestLease } from "./lease.ts";
 import { LogStore } from "./log/store.ts";
@@ -152,6 +152,16 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
   /** Whether there is such a key. Does not load the value. */
   has(key: K): boolean {
     return this.#core.has(key);
+  }
+
+  /**
+   * When a key's value expires and how it is tagged; undefined when there is no such key. Does not load the value.
+   * `to.set(key, from.get(key), from.about(key))` copies all there is to a value.
+   *
+   * @throws {DamagedError} when what is stored is not intact.
+   */
+  about(key: K): About | undefined {
+    return this.#core.about(key);
   }
 
   /** Removes a key; false when there was none. */
@@ -311,7 +321,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     const next = (result === undefined ? value : result) as V;
     if (next === undefined && about === undefined) return undefined;
     if (about === undefined) core.put(key, next);
-    else core.put(key, next, about, about.expires);
+    else core.put(key, next, about);
     core.afterChange();
     return next;
   }
@@ -405,7 +415,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
   deleteTagged(tag: string): number {
     return this.#removeAll((key) => {
       const { memory, tier } = this.#core;
-      const tags = memory.get(key)?.tags ?? tier.read(this.#core.locate(key)).tags;
+      const tags = memory.get(key)?.tags ?? tier.tagsAt(this.#core.locate(key));
       return tags.includes(tag);
     });
   }

@@ -24,8 +24,18 @@ import { weigh } from "./weight.ts";
 export interface SetOptions {
   /** Milliseconds that it lives. */
   timeToLive?: number;
+  /** When it expires, in milliseconds since 1970 (0: never), in place of `timeToLive`. */
+  expires?: number;
   /** Names under which `deleteTagged` finds it. */
   tags?: readonly string[];
+}
+
+/** What a chest knows of a value beside it. `set` takes it as options. */
+export interface About {
+  /** When it expires, in milliseconds since 1970; 0: never. */
+  readonly expires: number;
+  /** Names under which `deleteTagged` finds it. */
+  readonly tags: readonly string[];
 }
 
 /** What an entry takes beside its value: the entry, its place in the Map, its key. */
@@ -265,6 +275,11 @@ export class Core<K extends Key = Key, V = unknown> {
   }
 
   #expiry(options?: SetOptions): number {
+    const { expires } = options ?? {};
+    if (expires !== undefined) {
+      if (expires >= 0) return expires;
+      throw new InvalidArgumentError(`expires must be milliseconds since 1970, not ${String(expires)}`);
+    }
     const lives = options?.timeToLive ?? this.settings.timeToLive;
     if (!(lives >= 0)) throw new InvalidArgumentError(`timeToLive must be milliseconds from 0 on, not ${lives}`);
     return lives > 0 ? Date.now() + lives : 0;
@@ -325,12 +340,13 @@ export class Core<K extends Key = Key, V = unknown> {
   }
 
   /** When a key's value expires and how it is tagged; undefined when there is no such key. */
-  about(key: K): { expires: number; tags: readonly string[] } | undefined {
+  about(key: K): About | undefined {
     const entry = this.find(key);
-    if (entry !== undefined) return { expires: entry.expires, tags: entry.tags };
-    const position = this.locateLive(key);
-    if (position === 0) return undefined;
-    return { expires: this.tier.foundExpires, tags: this.tier.read(position).tags };
+    if (entry !== undefined) return { expires: entry.expires, tags: [...entry.tags] };
+    return this.steadily(() => {
+      const position = this.locateLive(key);
+      return position === 0 ? undefined : { expires: this.tier.foundExpires, tags: this.tier.tagsAt(position) };
+    });
   }
 
   /**

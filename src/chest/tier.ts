@@ -96,6 +96,11 @@ export interface ColdTier {
    * @throws {DamagedError} when what is stored there is not intact.
    */
   read(position: number): StoredValue;
+  /**
+   * The tags of the value at a position, without the value.
+   * @throws {DamagedError} when what is stored there is not intact.
+   */
+  tagsAt(position: number): readonly string[];
   /** A view of the value without a copy, when the tier can give one: in an extent, and not compressed. */
   lease(position: number): { readonly lease: Lease; readonly format: number } | undefined;
   /** Stages a value in place of the one at `before`. @throws {DiskFullError} and nothing has changed. */

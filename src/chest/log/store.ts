@@ -130,6 +130,10 @@ export class LogStore implements ColdTier {
     return this.#log.records.read(position);
   }
 
+  tagsAt(position: number): readonly string[] {
+    return this.#log.records.tagsAt(position);
+  }
+
   lease(position: number): { readonly lease: Lease; readonly format: number } | undefined {
     return this.#log.records.lease(position);
   }
