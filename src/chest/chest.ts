@@ -404,7 +404,11 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
 
   /**
    * Applies what `fill` asks for all at once: after a crash, and for readers after the next flush, either all of it is
-   * there or nothing. Nothing is applied when `fill` throws or a value cannot be encoded.
+   * there or nothing. Keys, values and options are looked at when `fill` names them.
+   *
+   * @throws {DiskFullError} when there is no room for removals: nothing is applied. As with `set`, when values no longer fit
+   * and cannot be written: all is applied, in memory.
+   * @throws {DamagedError} when one of the keys cannot be looked up, and what `fill` or a codec throws: nothing is applied.
    */
   batch(fill: (batch: Batch<K, V>) => void): void {
     this.#core.writable();

@@ -38,6 +38,13 @@ export interface About {
   readonly tags: readonly string[];
 }
 
+/** A value on its way into the chest. */
+export interface Prepared<K, V> extends About {
+  readonly key: K;
+  readonly value: V;
+  readonly weight?: number | undefined;
+}
+
 /** What an entry takes beside its value: the entry, its place in the Map, its key. */
 const ENTRY_WEIGHT = 200;
 /** So many entries stay in memory whatever their size, as long as they fit. */
@@ -187,7 +194,7 @@ export class Core<K extends Key = Key, V = unknown> {
    * The key in `key` as something of the chest's own: an object of the user's may be another key by the time it is used
    * again, and text may be a slice that holds all of a file in memory.
    */
-  #keep(key: K): K {
+  keep(key: K): K {
     if (typeof key === "string" ? key.length < SHORTEST_SLICE : typeof key !== "object" || key === null) return key;
     return decodeKey(this.key.bytes, 0, this.key.length) as K;
   }
@@ -202,7 +209,7 @@ export class Core<K extends Key = Key, V = unknown> {
       if (!this.readOnly) this.remove(key);
       return undefined;
     }
-    const kept = this.#keep(key);
+    const kept = this.keep(key);
     const { version } = this;
     const stored = tier.read(position);
     const { start, end, sequence, expires, tags } = stored;
@@ -237,11 +244,11 @@ export class Core<K extends Key = Key, V = unknown> {
     return false;
   }
 
-  #newEntry(key: K, value: V, sequence: number): Entry {
+  #newEntry(key: K, value: V, sequence: number, weight: number = this.#weigh(key, value)): Entry {
     return {
       key,
       value,
-      weight: this.#weigh(key, value),
+      weight,
       position: 0,
       moves: 0,
       dirty: false,
@@ -268,10 +275,14 @@ export class Core<K extends Key = Key, V = unknown> {
     throw new InvalidArgumentError(`weigh must return a number of bytes from 0 on, not ${String(weight)}`);
   }
 
-  /** @throws what `put` would throw for what the user says of a value. */
-  check(key: K, value: V, options?: SetOptions): void {
-    this.#expiry(options);
-    if (this.options.weigh !== undefined) this.#weigh(key, value);
+  /** Asks for all that `put` needs of the user, so that it will not fail for that. @throws what `put` would throw. */
+  prepare(key: K, value: V, options?: SetOptions): Prepared<K, V> {
+    const expires = this.#expiry(options);
+    const tags = [...(options?.tags ?? NO_TAGS)];
+    const weight = this.#weigh(key, value);
+    this.coder.encode(value);
+    this.key.set(key);
+    return { key: this.keep(key), value, expires, tags, weight };
   }
 
   #expiry(options?: SetOptions): number {
@@ -298,9 +309,13 @@ export class Core<K extends Key = Key, V = unknown> {
 
   /* ---- changing ---- */
 
-  /** `expires`: when it does, in place of what the options say. */
-  put(key: K, value: V, options?: SetOptions, expires: number = this.#expiry(options)): void {
-    const tags = options?.tags === undefined ? NO_TAGS : [...options.tags];
+  put(key: K, value: V, options?: SetOptions): void {
+    const expires = this.#expiry(options);
+    this.place({ key, value, expires, tags: options?.tags === undefined ? NO_TAGS : [...options.tags] });
+  }
+
+  /** Sets a key; with a weight, in memory only: nothing is staged but the removal of a value whose time is over. */
+  place({ key, value, expires, tags, weight }: Prepared<K, V>): void {
     const { memory } = this;
     let entry = memory.get(key);
     if (entry !== undefined && entry.expires !== 0 && entry.expires <= Date.now()) {
@@ -311,8 +326,8 @@ export class Core<K extends Key = Key, V = unknown> {
       const position = this.locate(key);
       const isNew = position === 0 || this.#isFoundExpired();
       const sequence = isNew ? this.tier.nextSequence : this.tier.foundSequence;
-      if (this.#passThrough(value, position, sequence, expires, tags)) entry = undefined;
-      else entry = this.#enter(key, value, position, sequence);
+      if (weight === undefined && this.#passThrough(value, position, sequence, expires, tags)) entry = undefined;
+      else entry = this.#enter(key, value, position, sequence, weight);
       if (isNew) this.tier.nextSequence++;
       if (position === 0) this.size++;
       if (entry === undefined) {
@@ -320,7 +335,7 @@ export class Core<K extends Key = Key, V = unknown> {
         return;
       }
     } else {
-      memory.reweigh(entry, this.#weigh(key, value));
+      memory.reweigh(entry, weight ?? this.#weigh(key, value));
       entry.value = value;
       entry.stuck = false;
       memory.policy.touch(entry);
@@ -372,8 +387,8 @@ export class Core<K extends Key = Key, V = unknown> {
   }
 
   /** A key that is not in memory: new, or stored. */
-  #enter(key: K, value: V, position: number, sequence: number): Entry {
-    const entry = this.#newEntry(this.#keep(key), value, sequence);
+  #enter(key: K, value: V, position: number, sequence: number, weight?: number): Entry {
+    const entry = this.#newEntry(this.keep(key), value, sequence, weight);
     entry.position = position;
     entry.moves = this.tier.moves;
     this.memory.add(entry);

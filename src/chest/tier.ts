@@ -110,6 +110,11 @@ export interface ColdTier {
    * memory. Undefined when that cannot be, and nothing has changed.
    */
   transfer?(key: KeyBytes, from: ColdTier, position: number, sequence: number, before: number): number | undefined;
+  /**
+   * Makes sure that removals of so many keys, with so many bytes in all, will not fail for want of room.
+   * @throws {DiskFullError} and nothing has changed.
+   */
+  reserve?(removals: number, keyBytes: number): void;
   /** Stages the removal of the value at `before`. */
   remove(key: KeyBytes, before: number): void;
   /** Makes what was staged visible to others, with the number of keys there are now; `sync` waits for the disk. */

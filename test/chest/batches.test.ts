@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { describe, it } from "vitest";
-import { Chest } from "../../src/chest/main.ts";
+import { Chest, type Key } from "../../src/chest/main.ts";
 import { finish, fixture, line, start } from "../support/run.ts";
 import { cleanTempAfterEach, tempFolder } from "../support/temp.ts";
 
@@ -22,7 +22,9 @@ describe("batches and their readers", () => {
       const reader = new Chest<string, number>({ path: folder, readOnly: true });
       let newest = 0;
       const seen = new Set<number>();
-      for (let round = 0; round < ROUNDS; round++) {
+      /* At least so often, and until it has met the writer's next batch. */
+      const latest = Date.now() + 60_000;
+      for (let round = 0; round < ROUNDS || (seen.size < 2 && Date.now() < latest); round++) {
         for (let i = 0; i < KEYS; i++) {
           /* From both ends, so that it meets the writer on its way. */
           const value = reader.get(`key${round % 2 === 0 ? i : KEYS - 1 - i}`)!;
@@ -46,6 +48,87 @@ describe("batches and their readers", () => {
       for (let i = 0; i < KEYS; i++) assert.equal(chest.get(`key${i}`), first);
       chest.close();
     }
+  }, 120_000);
+
+  it("one that meets damage half way is not applied, in memory or on the disk", () => {
+    const folder = place();
+    const chest = new Chest<string, unknown>({ path: folder });
+    for (const key of ["a", "broken", "c"]) chest.set(key, key);
+    chest.close();
+    const log = path.join(folder, "00000001.log");
+    const bytes = fs.readFileSync(log);
+    /* The kind of its record: there is none to be found then. */
+    bytes[bytes.indexOf("broken") - 6]! = 0;
+    fs.writeFileSync(log, bytes);
+    const damaged = new Chest<string, unknown>({ path: folder });
+    damaged.set("new", 1);
+    const before = ["a", "c", "new", "more"].map((key) => [damaged.get(key), damaged.about(key)]);
+    const all = (): void => {
+      damaged.batch((batch) => batch.set("a", 2).delete("c").set("new", 3).set("more", 4).delete("broken").set("d", 5));
+    };
+    assert.throws(all, { code: "DAMAGED" });
+    assert.throws(() => damaged.batch((batch) => batch.delete("a").set("broken", 1)), { code: "DAMAGED" });
+    assert.deepEqual(
+      ["a", "c", "new", "more"].map((key) => [damaged.get(key), damaged.about(key)]),
+      before,
+    );
+    assert.deepEqual([damaged.size, damaged.has("d")], [4, false]);
+    damaged.flush();
+    damaged.abandon();
+    const reader = new Chest<string, unknown>({ path: folder, readOnly: true });
+    assert.deepEqual([reader.size, reader.get("a"), reader.get("c"), reader.get("new")], [4, "a", "c", 1]);
+    reader.close();
+  });
+
+  it("asks a user's functions, and looks at keys, only while it is collected", () => {
+    let calls = 0;
+    const weigh = (): number => {
+      if (++calls > 4) throw new Error("asked again");
+      return 100;
+    };
+    const chest = new Chest<Key, number>({ path: place(), weigh });
+    chest.set("old", 0);
+    const key = [1, 2];
+    chest.batch((batch) => {
+      batch
+        .set("old", 1)
+        .set(key, 2)
+        .set("timed", 3, { timeToLive: 60_000, tags: ["t"] })
+        .delete("none");
+      key[0] = 99;
+    });
+    assert.deepEqual([...chest.keys()], ["old", [1, 2], "timed"]);
+    assert.deepEqual(chest.about("timed")?.tags, ["t"]);
+    assert.throws(() => chest.batch((batch) => batch.delete("old").set("more", 1)), /asked again/);
+    assert.throws(
+      () =>
+        chest.batch((batch) => {
+          batch.delete("old");
+          chest.abandon();
+        }),
+      { code: "CLOSED" },
+    );
+  });
+
+  it("removes and sets in the order it was told, whatever had time to live", async () => {
+    const chest = new Chest<string, number>({ path: place() });
+    for (const [i, key] of ["a", "b", "c", "over"].entries()) chest.set(key, i, { timeToLive: key === "over" ? 1 : 0 });
+    chest.flush();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    chest.batch((batch) =>
+      batch.delete("a").set("over", 9).set("a", 7).set("b", 8).delete("c").set("c", 6).delete("c"),
+    );
+    const expected = [
+      ["b", 8],
+      ["over", 9],
+      ["a", 7],
+    ];
+    assert.deepEqual([chest.size, [...chest]], [3, expected]);
+    chest.flush();
+    const reader = new Chest<string, number>({ path: chest.path, readOnly: true });
+    assert.deepEqual([reader.size, [...reader]], [3, expected]);
+    reader.close();
+    chest.close();
   });
 
   it("a reader goes by the log while a commit is half in the index, and by the index again afterwards", () => {

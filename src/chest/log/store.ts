@@ -249,6 +249,11 @@ export class LogStore implements ColdTier {
     return to;
   }
 
+  reserve(removals: number, keyBytes: number): void {
+    this.#writable();
+    this.#log.appender!.reserve(removals, keyBytes);
+  }
+
   remove(key: KeyBytes, before: number): void {
     this.#writable();
     const log = this.#log;
