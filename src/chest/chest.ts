@@ -489,7 +489,10 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     return this.#core.tier.damage;
   }
 
-  /** A view of the chest as it was at the last flush, whatever is changed later. Log only. */
+  /**
+   * A view of the chest as it was at the last flush, whatever is changed later. Copies the index; a reader does so again
+   * until its writer has not committed meanwhile. Log only.
+   */
   snapshot(): ChestSnapshot<K, V> {
     this.#core.live();
     return new ChestSnapshot<K, V>(this.#log(), this.#core.coder);

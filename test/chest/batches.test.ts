@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
 import { describe, it } from "vitest";
-import { Chest, type Key } from "../../src/chest/main.ts";
+import { Chest, type ChestSnapshot, type Key } from "../../src/chest/main.ts";
 import { finish, fixture, line, start } from "../support/run.ts";
 import { cleanTempAfterEach, tempFolder } from "../support/temp.ts";
 
@@ -47,6 +47,53 @@ describe("batches and their readers", () => {
       const first = chest.get("key0")!;
       for (let i = 0; i < KEYS; i++) assert.equal(chest.get(`key${i}`), first);
       chest.close();
+    }
+  }, 120_000);
+
+  it("a snapshot in another process is of one commit, while batches are committed and compacted all the time", async () => {
+    const folder = place();
+    const child = start(fixture("chest-batches.ts"), [folder, String(KEYS), String(2 ** 20)]);
+    const ended = finish(child);
+    try {
+      await line(child, "first");
+      const reader = new Chest<string, number>({ path: folder, readOnly: true });
+      const kept: { snapshot: ChestSnapshot<string, number>; value: number; size: number }[] = [];
+      const check = ({ snapshot, value, size }: (typeof kept)[number]): void => {
+        for (let i = 0; i < KEYS; i++) assert.equal(snapshot.get(`key${i}`), value);
+        assert.equal(snapshot.size, size);
+      };
+      const values = new Set<number>();
+      const latest = Date.now() + 60_000;
+      for (let round = 0; round < 40 || (values.size < 3 && Date.now() < latest); round++) {
+        const snapshot = reader.snapshot();
+        const one = { snapshot, value: snapshot.get("key0")!, size: KEYS + Math.min(199, snapshot.get("key0")!) };
+        check(one);
+        assert.equal([...snapshot].length, one.size);
+        values.add(one.value);
+        if (round % 10 === 0) kept.push(one);
+        else snapshot.close();
+      }
+      assert.ok(values.size >= 3);
+      /* One that has looked at nothing yet. */
+      const late = new Chest<string, number>({ path: folder, readOnly: true });
+      const unread = late.snapshot();
+      /* What they look into is removed by the writer meanwhile. */
+      const logs = fs.readdirSync(folder).filter((name) => name.endsWith(".log"));
+      while (logs.some((name) => fs.existsSync(path.join(folder, name))) && Date.now() < latest)
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      assert.ok(logs.every((name) => !fs.existsSync(path.join(folder, name))));
+      const value = unread.get("key0")!;
+      check({ snapshot: unread, value, size: KEYS + Math.min(199, value) });
+      unread.close();
+      late.close();
+      for (const one of kept) {
+        check(one);
+        one.snapshot.close();
+      }
+      reader.close();
+    } finally {
+      child.kill("SIGKILL");
+      await ended;
     }
   }, 120_000);
 

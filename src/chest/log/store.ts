@@ -377,16 +377,26 @@ export class LogStore implements ColdTier {
     log.usable();
     const folder = builtin("fs").mkdtempSync(builtin("path").join(builtin("os").tmpdir(), "outcore-chest-"));
     log.segments.pin();
-    let copy: Table | undefined;
-    const table = log.steadily(() => {
-      copy?.discard();
-      copy = log.index!.table.copyTo(folder, 1, log.identity);
-      return copy;
-    });
-    return new LogSnapshot(log.records, table, () => {
+    const end = (): void => {
       builtin("fs").rmSync(folder, { recursive: true, force: true });
       this.#unpin();
-    });
+    };
+    let copy: Table | undefined;
+    try {
+      const table = log.steadily(() => {
+        copy?.discard();
+        copy = undefined;
+        /* What the index points to now must be open before the writer removes it. */
+        if (this.readOnly) log.segments.openAll();
+        copy = log.index!.table.copyTo(folder, 1, log.identity);
+        return copy;
+      });
+      return new LogSnapshot(log.records, table, end);
+    } catch (error) {
+      copy?.close();
+      end();
+      throw error;
+    }
   }
 
   /** A copy of what belongs to the last commit in another folder. */
