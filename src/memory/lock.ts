@@ -95,6 +95,23 @@ function attempt(path: string, shared: boolean): DataFile | { holder: string | u
   }
 }
 
+/** Whether somebody holds the lock of a file alone; undefined when that cannot be told without disturbing anybody. */
+export function isHeld(path: string): boolean | undefined {
+  if (builtin("process").platform === "win32") return undefined;
+  let file: DataFile;
+  try {
+    file = DataFile.open(path, false);
+  } catch {
+    return undefined;
+  }
+  try {
+    const result = native().calls.oc_lock_test(file.fd, LOCK_BYTE);
+    return result < 0 ? undefined : result !== 0;
+  } finally {
+    file.close();
+  }
+}
+
 /** Resolves after `milliseconds`, or at once when the signal is aborted. */
 function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {

@@ -97,6 +97,35 @@ describe("batches and their readers", () => {
     }
   }, 120_000);
 
+  it("a reader does not wait for a writer that died while it entered a commit", () => {
+    const folder = place();
+    const writer = new Chest<string, number>({ path: folder });
+    writer.set("a", 1).set("b", 2).flush();
+    /* The lock is gone, and the head does not say that the change has ended. */
+    writer.abandon();
+    const head = path.join(folder, "chest.head");
+    const bytes = fs.readFileSync(head);
+    bytes.writeUInt32LE(bytes.readUInt32LE(12) + 1, 12);
+    fs.writeFileSync(head, bytes);
+    const { wait } = Atomics;
+    let pauses = 0;
+    Atomics.wait = ((...args: Parameters<typeof wait>) => {
+      pauses++;
+      return wait(...args);
+    }) as typeof wait;
+    try {
+      const reader = new Chest<string, number>({ path: folder, readOnly: true });
+      assert.deepEqual([pauses, reader.size, ...reader], [0, 2, ["a", 1], ["b", 2]]);
+      const next = new Chest<string, number>({ path: folder });
+      next.set("a", 3).flush();
+      assert.deepEqual([...reader], [...Object.entries({ a: 3, b: 2 })]);
+      next.close();
+      reader.close();
+    } finally {
+      Atomics.wait = wait;
+    }
+  });
+
   it("one that meets damage half way is not applied, in memory or on the disk", () => {
     const folder = place();
     const chest = new Chest<string, unknown>({ path: folder });

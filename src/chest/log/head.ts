@@ -13,6 +13,8 @@ const SPINS = 10_000;
 const SHORT_SPINS = 1000;
 /** Milliseconds that a reader waits for the end of a change. */
 const PATIENCE = 1000;
+/** After so many of its pauses a reader looks whether the writer lives. */
+const PAUSES = 16;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 export const HEAD_NAME = "chest.head";
@@ -197,12 +199,17 @@ export class Head {
     return this.#changing;
   }
 
-  /** The version, when no change is under way, or none is any more within a second: a writer may have died in one. */
-  settledVersion(): number | undefined {
+  /**
+   * The version, when no change is under way, or none is any more within a second; undefined sooner when its writer is
+   * dead.
+   */
+  settledVersion(isWriterDead: () => boolean): number | undefined {
     let version = this.version();
     for (let spin = 0; version & 1 && spin < SHORT_SPINS; spin++) version = this.version();
     const until = Date.now() + PATIENCE;
-    while (version & 1 && Date.now() < until) {
+    for (let pause = 0; version & 1 && Date.now() < until; pause++) {
+      /* A writer that ended well has made it even before. */
+      if (pause % PAUSES === 0 && isWriterDead() && this.version() === version) return undefined;
       Atomics.wait(sleeper, 0, 0, 1);
       version = this.version();
     }

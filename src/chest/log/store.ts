@@ -1,7 +1,7 @@
 import { builtin } from "../../builtins.ts";
 import { ClosedError, NotFoundError, ReadOnlyError } from "../../errors.ts";
 import type { Lease } from "../../memory/lease.ts";
-import { FileLock } from "../../memory/lock.ts";
+import { FileLock, isHeld } from "../../memory/lock.ts";
 import { CUSTOM, ENCODING } from "../codec/codec.ts";
 import type { KeyBytes } from "../keys.ts";
 import type { ColdTier, Damage, NewValue, StoredValue, TierUsage } from "../tier.ts";
@@ -170,7 +170,7 @@ export class LogStore implements ColdTier {
     log.usable();
     if (log.head.version() === log.headVersion) return false;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const version = log.head.settledVersion();
+      const version = log.head.settledVersion(() => isHeld(this.#lockPath) === false);
       if (version === log.headVersion) return attempt > 0;
       if (version === undefined) break;
       const state = log.head.read();
@@ -186,6 +186,10 @@ export class LogStore implements ColdTier {
       return true;
     }
     return this.#goPrivate(log.head.version());
+  }
+
+  get #lockPath(): string {
+    return builtin("path").join(this.folder, LOCK_NAME);
   }
 
   /** Opens the table that the head names. False when it is gone already. */
