@@ -5,10 +5,12 @@ import { createInterface } from "node:readline";
 import { Command } from "commander";
 import { decodeStructured, encodeStructured } from "../src/chest/codec/structured.ts";
 import { decodeKey, describeKey, KeyBytes } from "../src/chest/keys.ts";
-import { Chest, type Key, OutcoreError } from "../src/chest/main.ts";
+import { type About, Chest, type Key, OutcoreError } from "../src/chest/main.ts";
 import { bytes, progress, say, table } from "./terminal.ts";
 
-const TITLE = "outcore chest export 1";
+/** docs/chest-format.md */
+const TITLE = "outcore chest export 2";
+const TITLE_1 = "outcore chest export 1";
 
 function openReader(folder: string): Chest {
   return new Chest({ path: folder, readOnly: true, budget: 2 ** 24 });
@@ -44,14 +46,21 @@ function info(folder: string): void {
 }
 
 /** Every key whose value is intact goes to `keep`; the rest is named. Returns the number of damaged places. */
-function sift(chest: Chest, keep: (key: Key, value: unknown) => void, tell: (line: string) => void = say): number {
+function sift(
+  chest: Chest,
+  keep: (key: Key, value: unknown, about: About) => void,
+  tell: (line: string) => void = say,
+): number {
   const bar = progress("check", chest.diskUsage);
   const share = chest.diskUsage / Math.max(1, chest.size);
   let damaged = 0;
   for (const key of chest.keys()) {
     bar.add(share);
     try {
-      keep(key, chest.get(key));
+      const value = chest.get(key);
+      const about = chest.about(key);
+      /* Its time is over, or its writer has removed it just now. */
+      if (about !== undefined) keep(key, value, about);
     } catch (error) {
       if (!(error instanceof OutcoreError)) throw error;
       damaged++;
@@ -67,9 +76,9 @@ function check(folder: string, options: { salvage?: string }): void {
   const target = options.salvage === undefined ? undefined : new Chest({ path: options.salvage, budget: 2 ** 24 });
   let sound = 0;
   const damaged = withChest(openReader(folder), (chest) =>
-    sift(chest, (key, value) => {
+    sift(chest, (key, value, about) => {
       sound++;
-      target?.set(key, value);
+      target?.set(key, value, about);
     }),
   );
   target?.close();
@@ -108,6 +117,18 @@ function writeAll(fd: number, text: string): void {
   }
 }
 
+function toBase64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64");
+}
+
+/** What stands behind key and value: when it expires and the tags; nothing when there is neither. */
+function aboutText({ expires, tags }: About): string {
+  /* Further away than dates go. */
+  const time = expires <= Number.MAX_SAFE_INTEGER ? expires : 0;
+  if (time === 0 && tags.length === 0) return "";
+  return ` ${time} ${toBase64(Buffer.from(JSON.stringify(tags)))}`;
+}
+
 /** A line of text a pair: the key's bytes and the structured value's, in base64. The last line says how many. */
 function exportTo(folder: string, file: string): void {
   const out = file === "-" ? 1 : fs.openSync(file, "wx", 0o600);
@@ -117,11 +138,11 @@ function exportTo(folder: string, file: string): void {
   const damaged = withChest(openReader(folder), (chest) =>
     sift(
       chest,
-      (name, value) => {
+      (name, value, about) => {
         const encoded = encodeStructured(value);
         key.set(name);
-        const keyText = Buffer.from(key.bytes.subarray(0, key.length)).toString("base64");
-        writeAll(out, `${keyText} ${Buffer.from(encoded.bytes.subarray(0, encoded.length)).toString("base64")}\n`);
+        const keyText = toBase64(key.bytes.subarray(0, key.length));
+        writeAll(out, `${keyText} ${toBase64(encoded.bytes.subarray(0, encoded.length))}${aboutText(about)}\n`);
         count++;
       },
       sayAside,
@@ -139,30 +160,50 @@ function fromBase64(text: string | undefined, place: string): Uint8Array {
   return Buffer.from(text, "base64");
 }
 
+const NUMBER = /^(?:0|[1-9][0-9]{0,15})(?:\.[0-9]{1,20})?$/;
+
+/** The end of a line as `aboutText` writes it. */
+function aboutFrom(rest: readonly string[], place: string): About {
+  if (rest.length === 0) return { expires: 0, tags: [] };
+  const [expires = "", tagsText] = rest;
+  let tags: unknown;
+  try {
+    tags = JSON.parse(Buffer.from(fromBase64(tagsText, place)).toString());
+  } catch {
+    /* Not an array either. */
+  }
+  const isList = Array.isArray(tags) && tags.every((tag) => typeof tag === "string");
+  if (rest.length !== 2 || !NUMBER.test(expires) || !isList) throw new Error(`${place} is not what an export writes`);
+  return { expires: Number(expires), tags: tags as string[] };
+}
+
 /** Lines are data only: nothing in them names a file. Returns the number of pairs. */
-async function readExport(file: string, set: (key: Key, value: unknown) => void): Promise<number> {
+async function readExport(file: string, set: (key: Key, value: unknown, about: About) => void): Promise<number> {
   const input = file === "-" ? process.stdin : fs.createReadStream(file);
   const bar = progress("import", file === "-" ? 0 : fs.statSync(file).size);
   let number = 0;
   let count = 0;
   let hasEnded = false;
+  let hasAbout = false;
   try {
     for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
       number++;
       bar.add(line.length + 1);
       const place = `${file}: line ${number}`;
       if (number === 1) {
-        if (line !== TITLE) throw new Error(`${file} is not what "outcore chest export" writes`);
+        if (line !== TITLE && line !== TITLE_1) throw new Error(`${file} is not what "outcore chest export" writes`);
+        hasAbout = line === TITLE;
       } else if (hasEnded) throw new Error(`${place} is behind the end`);
       else if (line.startsWith("end ")) {
         if (line !== `end ${count}`) throw new Error(`${place}: ${count} pairs came before "${line.slice(0, 40)}"`);
         hasEnded = true;
       } else {
         const [keyText, valueText, ...rest] = line.split(" ");
-        if (rest.length > 0) throw new Error(`${place} is not what an export writes`);
+        if (rest.length > 0 && !hasAbout) throw new Error(`${place} is not what an export writes`);
         const key = fromBase64(keyText, place);
         const value = fromBase64(valueText, place);
-        set(decodeKey(key, 0, key.length), decodeStructured(value, 0, value.length));
+        const about = aboutFrom(rest, place);
+        set(decodeKey(key, 0, key.length), decodeStructured(value, 0, value.length), about);
         count++;
       }
     }
@@ -176,9 +217,14 @@ async function readExport(file: string, set: (key: Key, value: unknown) => void)
 async function importFrom(folder: string, file: string): Promise<void> {
   const chest = new Chest({ path: folder, budget: 2 ** 26 });
   try {
-    const count = await readExport(file, (key, value) => chest.set(key, value));
+    let expired = 0;
+    const count = await readExport(file, (key, value, about) => {
+      if (about.expires === 0 || about.expires > Date.now()) chest.set(key, value, about);
+      else expired++;
+    });
     chest.close();
-    say(`${count} pairs imported into ${folder}.`);
+    say(`${count - expired} pairs imported into ${folder}.`);
+    if (expired > 0) say(`${expired} had expired.`);
   } catch (error) {
     chest.abandon();
     if (error instanceof OutcoreError) throw error;

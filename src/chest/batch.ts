@@ -1,5 +1,9 @@
-import type { Core, SetOptions } from "./core.ts";
+import { LimitError } from "../errors.ts";
+import type { Core, Prepared, SetOptions } from "./core.ts";
 import type { Key } from "./keys.ts";
+
+/** A Map's. */
+const MOST_ENTRIES: number = 2 ** 24;
 
 /** Changes that `batch` collects. */
 export interface Batch<K, V> {
@@ -9,29 +13,52 @@ export interface Batch<K, V> {
   delete(key: K): this;
 }
 
+type Step<K, V> = Prepared<K, V> | { readonly removed: K };
+
 /** Collects changes and makes all of them with no commit in between; none when one of them cannot be. */
 export function applyBatch<K extends Key, V>(core: Core<K, V>, fill: (batch: Batch<K, V>) => void): void {
-  const steps: (() => void)[] = [];
+  const steps: Step<K, V>[] = [];
   const batch: Batch<K, V> = {
     set: (key, value, options) => {
-      core.check(key, value, options);
-      core.coder.encode(value);
-      core.key.set(key);
-      steps.push(() => core.put(key, value, options));
+      steps.push(core.prepare(key, value, options));
       return batch;
     },
     delete: (key) => {
       core.key.set(key);
-      steps.push(() => core.remove(key));
+      steps.push({ removed: core.keep(key) });
       return batch;
     },
   };
   fill(batch);
+  core.writable();
+  foresee(core, steps);
   core.inBatch = true;
   try {
-    for (const step of steps) step();
+    for (const step of steps)
+      if ("removed" in step) core.remove(step.removed);
+      else core.place(step);
   } finally {
     core.inBatch = false;
   }
   core.afterChange();
+}
+
+/** Does all that may fail: values are only set in memory, and keys are found and removals have room from here on. */
+function foresee<K extends Key, V>(core: Core<K, V>, steps: readonly Step<K, V>[]): void {
+  const { memory, tier } = core;
+  if (memory.size + steps.length > MOST_ENTRIES)
+    throw new LimitError("batch", `a batch and what is in memory are more than ${MOST_ENTRIES} keys`);
+  let removals = 0;
+  let bytes = 0;
+  for (const step of steps) {
+    const isRemoval = "removed" in step;
+    const entry = memory.get(isRemoval ? step.removed : step.key);
+    /* What has a time to live is removed before it is set again. */
+    const mayRemove = isRemoval || step.expires !== 0 || (entry !== undefined && entry.expires !== 0);
+    if (entry !== undefined && !mayRemove) continue;
+    if (core.locate(isRemoval ? step.removed : step.key) === 0 || !mayRemove) continue;
+    removals++;
+    bytes += core.key.length;
+  }
+  if (removals > 0) tier.reserve?.(removals, bytes);
 }

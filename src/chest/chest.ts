@@ -3,7 +3,7 @@ import { InvalidArgumentError, LockedError } from "../errors.ts";
 import { typed } from "../memory/check.ts";
 import { applyBatch, type Batch } from "./batch.ts";
 import { elementsOf, ValueCoder } from "./codec/codec.ts";
-import { Core, type SetOptions } from "./core.ts";
+import { type About, Core, type SetOptions } from "./core.ts";
 import { decodeKey, type Key } from "./keys.ts";
 import { ChestLease } from "./lease.ts";
 import { LogStore } from "./log/store.ts";
@@ -152,6 +152,16 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
   /** Whether there is such a key. Does not load the value. */
   has(key: K): boolean {
     return this.#core.has(key);
+  }
+
+  /**
+   * When a key's value expires and how it is tagged; undefined when there is no such key. Does not load the value.
+   * `to.set(key, from.get(key), from.about(key))` copies all there is to a value.
+   *
+   * @throws {DamagedError} when what is stored is not intact.
+   */
+  about(key: K): About | undefined {
+    return this.#core.about(key);
   }
 
   /** Removes a key; false when there was none. */
@@ -311,7 +321,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     const next = (result === undefined ? value : result) as V;
     if (next === undefined && about === undefined) return undefined;
     if (about === undefined) core.put(key, next);
-    else core.put(key, next, about, about.expires);
+    else core.put(key, next, about);
     core.afterChange();
     return next;
   }
@@ -394,7 +404,11 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
 
   /**
    * Applies what `fill` asks for all at once: after a crash, and for readers after the next flush, either all of it is
-   * there or nothing. Nothing is applied when `fill` throws or a value cannot be encoded.
+   * there or nothing. Keys, values and options are looked at when `fill` names them.
+   *
+   * @throws {DiskFullError} when there is no room for removals: nothing is applied. As with `set`, when values no longer fit
+   * and cannot be written: all is applied, in memory.
+   * @throws {DamagedError} when one of the keys cannot be looked up, and what `fill` or a codec throws: nothing is applied.
    */
   batch(fill: (batch: Batch<K, V>) => void): void {
     this.#core.writable();
@@ -405,7 +419,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
   deleteTagged(tag: string): number {
     return this.#removeAll((key) => {
       const { memory, tier } = this.#core;
-      const tags = memory.get(key)?.tags ?? tier.read(this.#core.locate(key)).tags;
+      const tags = memory.get(key)?.tags ?? tier.tagsAt(this.#core.locate(key));
       return tags.includes(tag);
     });
   }
@@ -475,7 +489,10 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     return this.#core.tier.damage;
   }
 
-  /** A view of the chest as it was at the last flush, whatever is changed later. Log only. */
+  /**
+   * A view of the chest as it was at the last flush, whatever is changed later. Copies the index; a reader does so again
+   * until its writer has not committed meanwhile. Log only.
+   */
   snapshot(): ChestSnapshot<K, V> {
     this.#core.live();
     return new ChestSnapshot<K, V>(this.#log(), this.#core.coder);

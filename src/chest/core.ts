@@ -24,8 +24,25 @@ import { weigh } from "./weight.ts";
 export interface SetOptions {
   /** Milliseconds that it lives. */
   timeToLive?: number;
+  /** When it expires, in milliseconds since 1970 (0: never), in place of `timeToLive`. */
+  expires?: number;
   /** Names under which `deleteTagged` finds it. */
   tags?: readonly string[];
+}
+
+/** What a chest knows of a value beside it. `set` takes it as options. */
+export interface About {
+  /** When it expires, in milliseconds since 1970; 0: never. */
+  readonly expires: number;
+  /** Names under which `deleteTagged` finds it. */
+  readonly tags: readonly string[];
+}
+
+/** A value on its way into the chest. */
+export interface Prepared<K, V> extends About {
+  readonly key: K;
+  readonly value: V;
+  readonly weight?: number | undefined;
 }
 
 /** What an entry takes beside its value: the entry, its place in the Map, its key. */
@@ -177,7 +194,7 @@ export class Core<K extends Key = Key, V = unknown> {
    * The key in `key` as something of the chest's own: an object of the user's may be another key by the time it is used
    * again, and text may be a slice that holds all of a file in memory.
    */
-  #keep(key: K): K {
+  keep(key: K): K {
     if (typeof key === "string" ? key.length < SHORTEST_SLICE : typeof key !== "object" || key === null) return key;
     return decodeKey(this.key.bytes, 0, this.key.length) as K;
   }
@@ -192,7 +209,7 @@ export class Core<K extends Key = Key, V = unknown> {
       if (!this.readOnly) this.remove(key);
       return undefined;
     }
-    const kept = this.#keep(key);
+    const kept = this.keep(key);
     const { version } = this;
     const stored = tier.read(position);
     const { start, end, sequence, expires, tags } = stored;
@@ -227,11 +244,11 @@ export class Core<K extends Key = Key, V = unknown> {
     return false;
   }
 
-  #newEntry(key: K, value: V, sequence: number): Entry {
+  #newEntry(key: K, value: V, sequence: number, weight: number = this.#weigh(key, value)): Entry {
     return {
       key,
       value,
-      weight: this.#weigh(key, value),
+      weight,
       position: 0,
       moves: 0,
       dirty: false,
@@ -258,13 +275,22 @@ export class Core<K extends Key = Key, V = unknown> {
     throw new InvalidArgumentError(`weigh must return a number of bytes from 0 on, not ${String(weight)}`);
   }
 
-  /** @throws what `put` would throw for what the user says of a value. */
-  check(key: K, value: V, options?: SetOptions): void {
-    this.#expiry(options);
-    if (this.options.weigh !== undefined) this.#weigh(key, value);
+  /** Asks for all that `put` needs of the user, so that it will not fail for that. @throws what `put` would throw. */
+  prepare(key: K, value: V, options?: SetOptions): Prepared<K, V> {
+    const expires = this.#expiry(options);
+    const tags = [...(options?.tags ?? NO_TAGS)];
+    const weight = this.#weigh(key, value);
+    this.coder.encode(value);
+    this.key.set(key);
+    return { key: this.keep(key), value, expires, tags, weight };
   }
 
   #expiry(options?: SetOptions): number {
+    const { expires } = options ?? {};
+    if (expires !== undefined) {
+      if (expires >= 0) return expires;
+      throw new InvalidArgumentError(`expires must be milliseconds since 1970, not ${String(expires)}`);
+    }
     const lives = options?.timeToLive ?? this.settings.timeToLive;
     if (!(lives >= 0)) throw new InvalidArgumentError(`timeToLive must be milliseconds from 0 on, not ${lives}`);
     return lives > 0 ? Date.now() + lives : 0;
@@ -283,9 +309,13 @@ export class Core<K extends Key = Key, V = unknown> {
 
   /* ---- changing ---- */
 
-  /** `expires`: when it does, in place of what the options say. */
-  put(key: K, value: V, options?: SetOptions, expires: number = this.#expiry(options)): void {
-    const tags = options?.tags === undefined ? NO_TAGS : [...options.tags];
+  put(key: K, value: V, options?: SetOptions): void {
+    const expires = this.#expiry(options);
+    this.place({ key, value, expires, tags: options?.tags === undefined ? NO_TAGS : [...options.tags] });
+  }
+
+  /** Sets a key; with a weight, in memory only: nothing is staged but the removal of a value whose time is over. */
+  place({ key, value, expires, tags, weight }: Prepared<K, V>): void {
     const { memory } = this;
     let entry = memory.get(key);
     if (entry !== undefined && entry.expires !== 0 && entry.expires <= Date.now()) {
@@ -296,8 +326,8 @@ export class Core<K extends Key = Key, V = unknown> {
       const position = this.locate(key);
       const isNew = position === 0 || this.#isFoundExpired();
       const sequence = isNew ? this.tier.nextSequence : this.tier.foundSequence;
-      if (this.#passThrough(value, position, sequence, expires, tags)) entry = undefined;
-      else entry = this.#enter(key, value, position, sequence);
+      if (weight === undefined && this.#passThrough(value, position, sequence, expires, tags)) entry = undefined;
+      else entry = this.#enter(key, value, position, sequence, weight);
       if (isNew) this.tier.nextSequence++;
       if (position === 0) this.size++;
       if (entry === undefined) {
@@ -305,7 +335,7 @@ export class Core<K extends Key = Key, V = unknown> {
         return;
       }
     } else {
-      memory.reweigh(entry, this.#weigh(key, value));
+      memory.reweigh(entry, weight ?? this.#weigh(key, value));
       entry.value = value;
       entry.stuck = false;
       memory.policy.touch(entry);
@@ -325,12 +355,13 @@ export class Core<K extends Key = Key, V = unknown> {
   }
 
   /** When a key's value expires and how it is tagged; undefined when there is no such key. */
-  about(key: K): { expires: number; tags: readonly string[] } | undefined {
+  about(key: K): About | undefined {
     const entry = this.find(key);
-    if (entry !== undefined) return { expires: entry.expires, tags: entry.tags };
-    const position = this.locateLive(key);
-    if (position === 0) return undefined;
-    return { expires: this.tier.foundExpires, tags: this.tier.read(position).tags };
+    if (entry !== undefined) return { expires: entry.expires, tags: [...entry.tags] };
+    return this.steadily(() => {
+      const position = this.locateLive(key);
+      return position === 0 ? undefined : { expires: this.tier.foundExpires, tags: this.tier.tagsAt(position) };
+    });
   }
 
   /**
@@ -356,8 +387,8 @@ export class Core<K extends Key = Key, V = unknown> {
   }
 
   /** A key that is not in memory: new, or stored. */
-  #enter(key: K, value: V, position: number, sequence: number): Entry {
-    const entry = this.#newEntry(this.#keep(key), value, sequence);
+  #enter(key: K, value: V, position: number, sequence: number, weight?: number): Entry {
+    const entry = this.#newEntry(this.keep(key), value, sequence, weight);
     entry.position = position;
     entry.moves = this.tier.moves;
     this.memory.add(entry);

@@ -2,7 +2,7 @@ export * from "../errors.ts";
 export type { Batch } from "./batch.ts";
 export { Chest } from "./chest.ts";
 export type { Codec, CodecName, Compression } from "./codec/codec.ts";
-export type { SetOptions } from "./core.ts";
+export type { About, SetOptions } from "./core.ts";
 export { type FolderOptions, folderTier } from "./folder/tier.ts";
 export type { Key } from "./keys.ts";
 export type { ChestLease } from "./lease.ts";

@@ -96,6 +96,11 @@ export interface ColdTier {
    * @throws {DamagedError} when what is stored there is not intact.
    */
   read(position: number): StoredValue;
+  /**
+   * The tags of the value at a position, without the value.
+   * @throws {DamagedError} when what is stored there is not intact.
+   */
+  tagsAt(position: number): readonly string[];
   /** A view of the value without a copy, when the tier can give one: in an extent, and not compressed. */
   lease(position: number): { readonly lease: Lease; readonly format: number } | undefined;
   /** Stages a value in place of the one at `before`. @throws {DiskFullError} and nothing has changed. */
@@ -105,6 +110,11 @@ export interface ColdTier {
    * memory. Undefined when that cannot be, and nothing has changed.
    */
   transfer?(key: KeyBytes, from: ColdTier, position: number, sequence: number, before: number): number | undefined;
+  /**
+   * Makes sure that removals of so many keys, with so many bytes in all, will not fail for want of room.
+   * @throws {DiskFullError} and nothing has changed.
+   */
+  reserve?(removals: number, keyBytes: number): void;
   /** Stages the removal of the value at `before`. */
   remove(key: KeyBytes, before: number): void;
   /** Makes what was staged visible to others, with the number of keys there are now; `sync` waits for the disk. */

@@ -166,7 +166,7 @@ export class FileLock implements Disposable {
       throw error;
     }
     try {
-      return native().calls.oc_lock_test(file.fd, LOCK_BYTE) === 1;
+      return check(native().calls.oc_lock_test(file.fd, LOCK_BYTE), "look at the lock of", path) === 1;
     } finally {
       file.close();
     }

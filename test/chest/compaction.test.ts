@@ -3,6 +3,8 @@ import fs from "node:fs";
 import path from "node:path";
 import process from "node:process";
 import { describe, it } from "vitest";
+import { LogStore } from "../../src/chest/log/store.ts";
+import { Walker } from "../../src/chest/log/walker.ts";
 import { Chest } from "../../src/chest/main.ts";
 import { cleanTempAfterEach, tempFolder } from "../support/temp.ts";
 
@@ -102,6 +104,44 @@ describe("compaction", () => {
     const again = new Chest<number, Uint8Array>({ path: folder });
     check(again);
     assert.equal(again.deleteTagged("t1") + again.deleteTagged("t0"), 60 - 2 * changed);
+    again.close();
+  });
+
+  it("its first steps after opening measure one segment each, when there is no time for more", () => {
+    const folder = path.join(tempFolder(), "chest");
+    const options = { readOnly: false, sync: false, segmentSize: 2 ** 20, mappedLimit: 2 ** 22 };
+    const chest = new Chest<number, string>({ path: folder, segmentSize: 2 ** 20, autoCompact: false });
+    for (let i = 0; i < 300; i++) chest.set(i % 200, "v".repeat(20_000));
+    chest.close();
+    const store = LogStore.open(folder, options);
+    const { measure } = Walker.prototype;
+    let measured = 0;
+    Walker.prototype.measure = function (segment) {
+      measured++;
+      return measure.call(this, segment);
+    };
+    try {
+      const segments = fs.readdirSync(folder).filter((name) => name.endsWith(".log")).length;
+      assert.ok(segments >= 4);
+      const counts = Array.from({ length: segments }, () => {
+        store.compactStep(0, true, () => store.commit(store.storedCount, false));
+        return measured;
+      });
+      assert.deepEqual(
+        counts,
+        counts.map((_, i) => i + 1),
+      );
+      for (let step = 0; !store.compactStep(0, true, () => store.commit(store.storedCount, false)); step++)
+        assert.ok(step < 10_000);
+    } finally {
+      Walker.prototype.measure = measure;
+      store.close();
+    }
+    const again = new Chest<number, string>({ path: folder });
+    assert.deepEqual(
+      [...again.keys()],
+      Array.from({ length: 200 }, (_, i) => i),
+    );
     again.close();
   });
 

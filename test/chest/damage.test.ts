@@ -81,6 +81,33 @@ describe("a damaged chest", () => {
     }
   }, 300_000);
 
+  it("is told by file, offset and key, inline and in an extent", () => {
+    const folder = path.join(tempFolder(), "chest");
+    const chest = new Chest<string, unknown>({ path: folder });
+    chest.set("sound", 1).set("inline", "v".repeat(1000)).set("extent", new Float64Array(10_000).fill(Math.PI));
+    chest.close();
+    const log = path.join(folder, "00000001.log");
+    const bytes = fs.readFileSync(log);
+    bytes[bytes.indexOf("v".repeat(1000)) + 500]! ^= 1;
+    bytes[bytes.lastIndexOf(new Uint8Array(new Float64Array([Math.PI]).buffer)) + 3]! ^= 1;
+    fs.writeFileSync(log, bytes);
+    /* Checksum, kind and format, the lengths and the number as varints, of an extent its checksum; then the key's tag. */
+    const offsets = { inline: bytes.indexOf("inline") - 11, extent: bytes.indexOf("extent") - 16 };
+    for (const readOnly of [true, false]) {
+      const damaged = new Chest<string, unknown>({ path: folder, readOnly });
+      for (const [key, offset] of Object.entries(offsets))
+        for (const read of [() => damaged.get(key), () => damaged.lease(key), () => damaged.prefetch(key)])
+          assert.throws(read, (error: unknown) => {
+            assert.ok(error instanceof DamagedError, String(error));
+            assert.deepEqual([error.path, error.offset], [log, offset]);
+            assert.ok(error.message.includes(`its key seems to be ${JSON.stringify(key)}`), error.message);
+            return true;
+          });
+      assert.equal(damaged.get("sound"), 1);
+      damaged.abandon();
+    }
+  });
+
   it("rebuilds its index from what is whole, and reports the rest", () => {
     const { folder, whole } = make();
     const logs = [...whole.keys()].filter((name) => name.endsWith(".log"));

@@ -101,6 +101,7 @@ describe("a chest in a place that is not good", () => {
       get: () => chest.get("a"),
       set: () => chest.set("a", 1),
       has: () => chest.has("a"),
+      about: () => chest.about("a"),
       delete: () => chest.delete("a"),
       clear: () => chest.clear(),
       size: () => chest.size,

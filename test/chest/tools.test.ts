@@ -58,6 +58,72 @@ describe("outcore chest", () => {
     chest.close();
   }, 60_000);
 
+  it("time to live and tags go through export, import and salvage; what has expired is left out", async () => {
+    const home = tempFolder();
+    const folder = path.join(home, "chest");
+    const later = Date.now() + 3_600_000;
+    const chest = new Chest<string, unknown>({ path: folder });
+    chest.set("plain", 1).set("tagged", new Float64Array(9000), { tags: ["a b", "\u00e9"] });
+    chest.set("both", { x: 1 }, { expires: later, tags: ["a"] }).set("timed", 2, { expires: later });
+    chest.set("over", 3, { expires: 1 }).set("ever", 4, { timeToLive: Number.POSITIVE_INFINITY, tags: ["e"] });
+    assert.deepEqual(chest.about("both"), { expires: later, tags: ["a"] });
+    assert.equal(chest.about("over"), undefined);
+    assert.throws(() => chest.set("bad", 1, { expires: Number.NaN }), { code: "INVALID_ARGUMENT" });
+    chest.flush();
+    chest.shrink(0);
+    const expected = {
+      plain: { expires: 0, tags: [] },
+      tagged: { expires: 0, tags: ["a b", "\u00e9"] },
+      both: { expires: later, tags: ["a"] },
+      timed: { expires: later, tags: [] },
+      ever: { expires: Number.POSITIVE_INFINITY, tags: ["e"] },
+    };
+    const abouts = (from: Chest<string, unknown>): object => {
+      const found = Object.fromEntries([...from.keys()].map((key) => [key, from.about(key)]));
+      from.close();
+      return found;
+    };
+    assert.deepEqual(abouts(chest), expected);
+    assert.deepEqual(abouts(new Chest<string, unknown>({ path: folder, readOnly: true })), expected);
+    const file = path.join(home, "export");
+    assert.equal((await cli("export", folder, file)).code, 0);
+    const lines = fs.readFileSync(file, "utf8").trimEnd().split("\n");
+    assert.deepEqual([lines[0], lines.length, lines.at(-1)], ["outcore chest export 2", 7, "end 5"]);
+    assert.equal((await cli("import", path.join(home, "copy"), file)).code, 0);
+    assert.deepEqual(abouts(new Chest<string, unknown>({ path: path.join(home, "copy") })), {
+      ...expected,
+      ever: { expires: 0, tags: ["e"] },
+    });
+    assert.equal((await cli("check", folder, "--salvage", path.join(home, "saved"))).code, 0);
+    assert.deepEqual(abouts(new Chest<string, unknown>({ path: path.join(home, "saved") })), expected);
+
+    const base64 = (text: string): string => Buffer.from(text).toString("base64");
+    const pair = lines[1]!.split(" ").slice(0, 2).join(" ");
+    const imported = async (name: string, ...text: string[]): Promise<object | number | null> => {
+      fs.writeFileSync(file, `${text.join("\n")}\n`);
+      const target = path.join(home, name);
+      const { code, stdout } = await cli("import", target, file);
+      if (code !== 0) return code;
+      assert.match(stdout, /pairs imported/);
+      return abouts(new Chest<string, unknown>({ path: target }));
+    };
+    assert.deepEqual(await imported("old", "outcore chest export 1", pair, "end 1"), { plain: expected.plain });
+    assert.deepEqual(await imported("over", lines[0]!, `${pair} 5 ${base64("[]")}`, "end 1"), {});
+    const hostile = [
+      `${pair} ${later}`,
+      `${pair} -1 ${base64("[]")}`,
+      `${pair} 1e999 ${base64("[]")}`,
+      `${pair} 0 ${base64("[1]")}`,
+      `${pair} 0 ${base64("[[[[")}`,
+      `${pair} 0 []`,
+      `${pair} 0 ${base64("[]")} 0`,
+    ];
+    for (const [i, line] of hostile.entries())
+      assert.equal(await imported(`hostile${i}`, lines[0]!, line, "end 1"), 1, line);
+    const withAbout = `${pair} 0 ${base64("[]")}`;
+    assert.equal(await imported("mixed", "outcore chest export 1", withAbout, "end 1"), 1);
+  }, 300_000);
+
   it("import takes nothing on trust: no path, no length, no half of an export", async () => {
     const folder = make();
     const home = path.dirname(folder);

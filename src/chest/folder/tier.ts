@@ -177,6 +177,10 @@ class FolderStore implements ColdTier {
     return { format, bytes, start: 0, end: bytes.length, owned: false, sequence, expires, tags };
   }
 
+  tagsAt(position: number): readonly string[] {
+    return this.#item(position).tags;
+  }
+
   lease(): undefined {
     return undefined;
   }

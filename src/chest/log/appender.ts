@@ -23,6 +23,8 @@ import type { Segments } from "./segments.ts";
 const BUFFER = 512 * 1024;
 const PIECE: number = 2 ** 20;
 export const END_SIZE = 6;
+/** Most bytes of a removal beside the key. */
+const REMOVAL_SIZE = 16;
 
 const encoder = new TextEncoder();
 
@@ -275,6 +277,14 @@ export class Appender {
     if (source === undefined) active.verified(this.drained);
     this.drained += value.length;
     active.end = this.drained;
+  }
+
+  /** Makes room for removals, in the active segment and in the buffer: they will not call upon the disk. */
+  reserve(removals: number, keyBytes: number): void {
+    const total = keyBytes + removals * REMOVAL_SIZE;
+    if (total > OFFSETS / 2)
+      throw new LimitError("batch", `keys to be removed at once take more than ${OFFSETS / 2} bytes`);
+    this.#room(total, total);
   }
 
   /** Adds the removal of a key; returns its position. */

@@ -1,6 +1,8 @@
 const FIRST = 1024;
 /** A hash and a number below this are an exact number together. */
 const MOST_SORTED: number = 2 ** 21;
+/** Room for at most so many is kept from commit to commit. */
+const MOST_KEPT: number = 2 ** 20;
 
 /**
  * The changes that are in the log and not in the index yet: in order, and found by hash, the newest first. Typed arrays
@@ -22,6 +24,19 @@ export class Changes {
   #applied = 0;
   /** What is applied first, hash before hash; empty until it is asked for. */
   #order: Float64Array = new Float64Array(0);
+  /** How many of `#order` count. */
+  #sorted = 0;
+  #keep: number;
+
+  /** `keep`: room for so many stays when they are cleared, because arrays made anew at each commit are much to collect. */
+  constructor(keep = 0) {
+    this.#keep = Math.min(MOST_KEPT, Math.max(2 ** 16, keep));
+  }
+
+  /** Bytes of memory that it takes. */
+  get bytes(): number {
+    return this.#h1.length * 36 + this.#order.length * 8;
+  }
 
   get hasStaged(): boolean {
     return this.length > 0;
@@ -83,25 +98,36 @@ export class Changes {
   ): void {
     if (byHash && this.#applied === 0 && this.length <= MOST_SORTED) this.#sort();
     for (; this.#applied < this.length; this.#applied++) {
-      const i = this.#applied < this.#order.length ? this.#order[this.#applied]! % MOST_SORTED : this.#applied;
+      const i = this.#applied < this.#sorted ? this.#order[this.#applied]! % MOST_SORTED : this.#applied;
       const tag = this.#tag[i]!;
       visit(this.#h1[i]!, tag & 0xffff, this.#position[i]!, this.#before[i]!, tag > 0xffff);
     }
   }
 
   #sort(): void {
-    this.#order = new Float64Array(this.length);
-    for (let i = 0; i < this.length; i++) this.#order[i] = this.#h1[i]! * MOST_SORTED + i;
-    this.#order.sort();
+    const { length } = this;
+    if (this.#order.length < length) this.#order = new Float64Array(Math.min(this.#h1.length, MOST_SORTED));
+    const order = this.#order.subarray(0, length);
+    for (let i = 0; i < length; i++) order[i] = this.#h1[i]! * MOST_SORTED + i;
+    order.sort();
+    this.#sorted = length;
   }
 
   clear(): void {
+    this.#forget();
     this.length = 0;
     this.inserts = 0;
     this.#applied = 0;
-    if (this.#order.length > 0) this.#order = new Float64Array(0);
-    if (this.#h1.length <= 2 ** 16) {
-      this.#buckets.fill(0);
+    this.#sorted = 0;
+  }
+
+  /** Empties the buckets; gives up arrays that are too large to be kept. */
+  #forget(): void {
+    const { length } = this;
+    if (this.#h1.length <= this.#keep) {
+      const mask = this.#buckets.length - 1;
+      if (length > mask / 8) this.#buckets.fill(0);
+      else for (let at = 0; at < length; at++) this.#buckets[this.#h1[at]! & mask] = 0;
       return;
     }
     this.#h1 = new Uint32Array(FIRST);
@@ -110,5 +136,6 @@ export class Changes {
     this.#before = new Float64Array(FIRST);
     this.#next = new Uint32Array(FIRST);
     this.#buckets = new Uint32Array(2 * FIRST);
+    this.#order = new Float64Array(0);
   }
 }

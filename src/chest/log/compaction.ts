@@ -47,6 +47,7 @@ export class Compaction {
   /** Works for about so many milliseconds. True when nothing is worth it any more; `all`: when nothing is dead. */
   step(milliseconds: number, all: boolean, commit: () => void): boolean {
     const until = performance.now() + milliseconds;
+    if (this.#job === undefined && !this.#measure(until)) return false;
     this.#job ??= this.#choose(all);
     const job = this.#job;
     if (job === undefined) return true;
@@ -69,6 +70,16 @@ export class Compaction {
     return false;
   }
 
+  /** Finds out what is dead in each segment. False when the time is over before all are known. */
+  #measure(until: number): boolean {
+    const unknown = this.#log.allSegments().filter(({ dead }) => dead < 0);
+    for (const [i, segment] of unknown.entries()) {
+      segment.dead = this.#log.walker.measure(segment);
+      if (performance.now() >= until) return i === unknown.length - 1;
+    }
+    return true;
+  }
+
   #choose(all: boolean): Job | undefined {
     const log = this.#log;
     const segments = log.allSegments();
@@ -76,7 +87,6 @@ export class Compaction {
     let bestPart = all ? 0 : WORTH;
     let active: Segment | undefined;
     for (const segment of segments) {
-      if (segment.dead < 0) segment.dead = log.walker.measure(segment);
       if (log.isActive(segment)) active = segment;
       if (segment === active || segment.damaged) continue;
       const part = segment.dead / Math.max(1, segment.end - SEGMENT_HEADER - END_SIZE);

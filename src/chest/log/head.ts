@@ -13,6 +13,8 @@ const SPINS = 10_000;
 const SHORT_SPINS = 1000;
 /** Milliseconds that a reader waits for the end of a change. */
 const PATIENCE = 1000;
+/** After so many of its pauses a reader looks whether the writer lives. */
+const PAUSES = 16;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 export const HEAD_NAME = "chest.head";
@@ -198,18 +200,18 @@ export class Head {
   }
 
   /**
-   * The version, when no change is under way, or none is any more within a second. Undefined at once when there is no
-   * writer any more: it died in a change.
+   * The version, when no change is under way, or none is any more within a second; undefined sooner when its writer is
+   * dead.
    */
-  settledVersion(hasWriter: () => boolean): number | undefined {
+  settledVersion(isWriterDead: () => boolean): number | undefined {
     let version = this.version();
     for (let spin = 0; version & 1 && spin < SHORT_SPINS; spin++) version = this.version();
     const until = Date.now() + PATIENCE;
-    while (version & 1 && Date.now() < until) {
-      const isWritten = hasWriter();
-      if (isWritten) Atomics.wait(sleeper, 0, 0, 1);
+    for (let pause = 0; version & 1 && Date.now() < until; pause++) {
+      /* A writer that ended well has made it even before. */
+      if (pause % PAUSES === 0 && isWriterDead() && this.version() === version) return undefined;
+      Atomics.wait(sleeper, 0, 0, 1);
       version = this.version();
-      if (!isWritten) break;
     }
     return version & 1 ? undefined : version;
   }

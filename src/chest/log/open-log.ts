@@ -33,7 +33,7 @@ export class OpenLog {
   readonly mapped: MappedMemory;
   readonly records: Records;
   readonly walker: Walker;
-  readonly changes: Changes = new Changes();
+  readonly changes: Changes;
   state: HeadState = emptyState();
   head: Head | undefined;
   index: LogIndex | undefined;
@@ -51,6 +51,7 @@ export class OpenLog {
     this.options = options;
     this.readOnly = options.readOnly;
     this.identity = identity;
+    this.changes = new Changes(options.mappedLimit / 64);
     this.segments = new Segments(folder, !options.readOnly, options.sync, (error) => this.fail(error));
     this.mapped = new MappedMemory(options.mappedLimit, () => {
       this.segments.trim();

@@ -181,6 +181,10 @@ export class Records {
     return JSON.parse(decoder.decode(bytes.subarray(tagsStart, tagsStart + tagsLength))) as string[];
   }
 
+  tagsAt(position: number): readonly string[] {
+    return this.tags(this.#intact(position));
+  }
+
   lease(position: number): { readonly lease: Lease; readonly format: number } | undefined {
     const record = this.#intact(position);
     if ((record.flags & EXTENT) === 0 || record.format > 31) return undefined;

@@ -1,4 +1,5 @@
 import { builtin } from "../../builtins.ts";
+import { NotFoundError } from "../../errors.ts";
 import { typed } from "../../memory/check.ts";
 import { Pool } from "./pool.ts";
 import { type Identity, listSegments, OFFSETS, Segment, segmentName } from "./segment.ts";
@@ -79,6 +80,17 @@ export class Segments {
     return this.ids()
       .filter((id) => !retired.has(id))
       .map((id) => this.at(id));
+  }
+
+  /** Opens all that there are, but those that are removed just now. */
+  openAll(): void {
+    for (const id of this.ids()) {
+      try {
+        this.at(id);
+      } catch (error) {
+        if (!(error instanceof NotFoundError)) throw error;
+      }
+    }
   }
 
   /** Closes a segment and removes its file. */

@@ -130,6 +130,10 @@ export class LogStore implements ColdTier {
     return this.#log.records.read(position);
   }
 
+  tagsAt(position: number): readonly string[] {
+    return this.#log.records.tagsAt(position);
+  }
+
   lease(position: number): { readonly lease: Lease; readonly format: number } | undefined {
     return this.#log.records.lease(position);
   }
@@ -166,7 +170,7 @@ export class LogStore implements ColdTier {
     log.usable();
     if (log.head.version() === log.headVersion) return false;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const version = log.head.settledVersion(() => this.#hasWriter());
+      const version = log.head.settledVersion(() => this.#isWriterDead());
       if (version === log.headVersion) return attempt > 0;
       if (version === undefined) break;
       const state = log.head.read();
@@ -184,12 +188,12 @@ export class LogStore implements ColdTier {
     return this.#goPrivate(log.head.version());
   }
 
-  #hasWriter(): boolean {
+  #isWriterDead(): boolean {
     try {
-      return FileLock.isHeld(builtin("path").join(this.folder, LOCK_NAME));
+      return !FileLock.isHeld(builtin("path").join(this.folder, LOCK_NAME));
     } catch {
       /* It may not be looked at: there may be one. */
-      return true;
+      return false;
     }
   }
 
@@ -252,6 +256,11 @@ export class LogStore implements ColdTier {
     log.state.dead += log.records.supersede(before);
     log.changes.add(key.h1, key.tag, to, before);
     return to;
+  }
+
+  reserve(removals: number, keyBytes: number): void {
+    this.#writable();
+    this.#log.appender!.reserve(removals, keyBytes);
   }
 
   remove(key: KeyBytes, before: number): void {
@@ -334,7 +343,8 @@ export class LogStore implements ColdTier {
   }
 
   get resident(): number {
-    return this.#log.mapped.touched + (this.#log.appender?.resident ?? 0);
+    const { mapped, changes, appender } = this.#log;
+    return mapped.touched + (appender === undefined ? 0 : appender.resident + changes.bytes);
   }
 
   get isWasteful(): boolean {
@@ -376,16 +386,26 @@ export class LogStore implements ColdTier {
     log.usable();
     const folder = builtin("fs").mkdtempSync(builtin("path").join(builtin("os").tmpdir(), "outcore-chest-"));
     log.segments.pin();
-    let copy: Table | undefined;
-    const table = log.steadily(() => {
-      copy?.discard();
-      copy = log.index!.table.copyTo(folder, 1, log.identity);
-      return copy;
-    });
-    return new LogSnapshot(log.records, table, () => {
+    const end = (): void => {
       builtin("fs").rmSync(folder, { recursive: true, force: true });
       this.#unpin();
-    });
+    };
+    let copy: Table | undefined;
+    try {
+      const table = log.steadily(() => {
+        copy?.discard();
+        copy = undefined;
+        /* What the index points to now must be open before the writer removes it. */
+        if (this.readOnly) log.segments.openAll();
+        copy = log.index!.table.copyTo(folder, 1, log.identity);
+        return copy;
+      });
+      return new LogSnapshot(log.records, table, end);
+    } catch (error) {
+      copy?.close();
+      end();
+      throw error;
+    }
   }
 
   /** A copy of what belongs to the last commit in another folder. */
