@@ -4,6 +4,7 @@ import path from "node:path";
 import process from "node:process";
 import { describe, it } from "vitest";
 import { Chest, DamagedError } from "../../src/chest/main.ts";
+import { FormatError, NotFoundError } from "../../src/errors.ts";
 import { cleanTempAfterEach, tempFolder } from "../support/temp.ts";
 
 const seed = Number(process.env.OUTCORE_SEED ?? 1);
@@ -152,6 +153,28 @@ describe("a damaged chest", () => {
       assert.deepEqual(readAll(folder, false), { damaged: [], missing: [], reported: 0 });
     }
   }, 300_000);
+
+  it("was being made when its process died: there is none yet for readers, and a writer begins anew", () => {
+    const { folder, whole } = make();
+    const name = [...whole.keys()].find((each) => each.endsWith(".log")) ?? "";
+    const header = whole.get(name)?.subarray(0, 32) ?? new Uint8Array(0);
+    for (const bytes of [new Uint8Array(0), header, new Uint8Array([...header, ...new Uint8Array(4096)])]) {
+      restore(folder, new Map([[name, bytes]]));
+      assert.throws(() => new Chest({ path: folder, readOnly: true }), NotFoundError);
+      const chest = new Chest<string, number>({ path: folder });
+      assert.deepEqual([chest.size, chest.damage], [0, []]);
+      chest.set("one", 1);
+      chest.close();
+      const again = new Chest<string, number>({ path: folder, readOnly: true });
+      assert.deepEqual([...again], [["one", 1]]);
+      again.close();
+    }
+    /* With a record behind it the header is damage, and nothing is thrown away. */
+    const damaged = new Uint8Array([...header, ...new Uint8Array(32), ...(whole.get(name)?.subarray(64) ?? [])]);
+    restore(folder, new Map([[name, damaged]]));
+    for (const readOnly of [true, false]) assert.throws(() => new Chest({ path: folder, readOnly }), FormatError);
+    assert.equal(fs.statSync(path.join(folder, name)).size, damaged.length);
+  });
 
   it("is refused when its head says a newer version, and left as it is", () => {
     const { folder, whole } = make();

@@ -5,7 +5,15 @@ import { bootIdentity, emptyState, HEAD_NAME, Head, type HeadState } from "./hea
 import { FIRST_PAGES } from "./log-index.ts";
 import { type LogOptions, OpenLog } from "./open-log.ts";
 import { recover } from "./recovery.ts";
-import { type Identity, listSegments, OFFSETS, readSegmentHeader, segmentName } from "./segment.ts";
+import {
+  type Identity,
+  listSegments,
+  OFFSETS,
+  parseSegmentHeader,
+  readSegmentHeader,
+  SEGMENT_HEADER,
+  segmentName,
+} from "./segment.ts";
 import { Table } from "./table.ts";
 
 /** Whose the segments in a folder are; a new identity when there is none. */
@@ -24,11 +32,33 @@ function identify(folder: string): Identity {
   };
 }
 
+/**
+ * Whether a chest was being made when its process died: no head, one segment, of which no more than a part of the header
+ * was written. Nothing has been in it.
+ */
+function isUnborn(folder: string): boolean {
+  const ids = listSegments(folder);
+  if (ids.length !== 1) return false;
+  const file = builtin("path").join(folder, segmentName(ids[0]!));
+  const bytes = new Uint8Array(2 * SEGMENT_HEADER);
+  const fd = builtin("fs").openSync(file, "r");
+  try {
+    builtin("fs").readSync(fd, bytes, 0, bytes.length, 0);
+  } finally {
+    builtin("fs").closeSync(fd);
+  }
+  /* A record begins with its checksum and kind right behind the header. */
+  return parseSegmentHeader(file, bytes) === undefined && bytes.subarray(SEGMENT_HEADER).every((byte) => byte === 0);
+}
+
 /** The log of a folder that is locked for writing, before anything of it is trusted. */
 export function attach(folder: string, options: LogOptions): OpenLog {
   const head = Head.open(folder, !options.readOnly);
-  if (options.readOnly && head === undefined && listSegments(folder).length === 0)
+  const unborn = head === undefined && isUnborn(folder);
+  if (options.readOnly && head === undefined && (unborn || listSegments(folder).length === 0))
     throw new NotFoundError(builtin("path").join(folder, HEAD_NAME));
+  if (unborn)
+    for (const id of listSegments(folder)) builtin("fs").rmSync(builtin("path").join(folder, segmentName(id)));
   const log = new OpenLog(folder, options, head?.identity ?? identify(folder));
   log.head = head;
   return log;
