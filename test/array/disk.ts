@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { type DiskStep, diskError, observeDisk } from "../../src/memory/store-file.ts";
+import { type DiskObserver, type DiskStep, diskError, observeDisk } from "../../src/memory/store-file.ts";
 import { tempFolder } from "../support/temp.ts";
 
 /** A step of a recording; "mark" is a word of the test's own. */
@@ -17,14 +17,19 @@ export type Disk = Map<string, Uint8Array>;
 
 const none = new Uint8Array(0);
 
+/** Observes what is done in one folder: stores that other tests left behind may still be at work in theirs. */
+export function observeFolder(folder: string, observer: DiskObserver): void {
+  observeDisk((step) => ((step.path + path.sep).startsWith(folder + path.sep) ? observer(step) : undefined));
+}
+
 /** Records what engines write until `stop`. */
 export class Recorder {
   readonly steps: Step[] = [];
   /** After so many more writes and syncs one fails, once, for want of room; -1 for none. */
   failAt = -1;
 
-  start(): void {
-    observeDisk(({ kind, path: file, offset, length, bytes }) => {
+  start(folder: string): void {
+    observeFolder(folder, ({ kind, path: file, offset, length, bytes }) => {
       if (this.failAt >= 0 && (kind === "write" || kind === "sync") && this.failAt-- === 0)
         throw diskError("ENOSPC", kind, file);
       this.steps.push({ kind, name: path.basename(file), offset, length, bytes: kind === "write" ? bytes() : none });

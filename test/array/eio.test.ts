@@ -4,6 +4,7 @@ import { type ArrayStore, openStore, type StoreOptions } from "../../src/array/m
 import { PoisonedError, SystemError } from "../../src/errors.ts";
 import { type DiskStep, diskError, observeDisk } from "../../src/memory/store-file.ts";
 import { cleanTemp, tempFolder } from "../support/temp.ts";
+import { observeFolder } from "./disk.ts";
 
 const open: ArrayStore[] = [];
 
@@ -54,10 +55,10 @@ interface Broken {
 const KINDS = ["write", "sync", "truncate", "punch", "create", "sync-folder"];
 
 /** Lets step number `failAt` fail, and with `onlyOnce` no other, else all that follow. */
-function breakDisk(failAt: number, onlyOnce: boolean): Broken {
+function breakDisk({ folder }: { folder: string }, failAt: number, onlyOnce: boolean): Broken {
   const broken: Broken = { failed: [], later: [] };
   let count = 0;
-  observeDisk((step) => {
+  observeFolder(folder, (step) => {
     if (!KINDS.includes(step.kind)) return undefined;
     if (broken.failed.length > 0) broken.later.push(step);
     if (count++ < failAt || (onlyOnce && broken.failed.length > 0)) return undefined;
@@ -101,7 +102,7 @@ for (const onlyOnce of [true, false])
     it("at any step of a checkpoint poisons the connection, and nothing is lost", async () => {
       const hit = await everyStep(async (failAt) => {
         const one = await committed();
-        const broken = breakDisk(failAt, onlyOnce);
+        const broken = breakDisk(one, failAt, onlyOnce);
         const error = await one.checkpoint().then(
           () => undefined,
           (reason: unknown) => reason,
@@ -116,7 +117,7 @@ for (const onlyOnce of [true, false])
     it("at any step of the checkpoint that closing makes is told, and nothing is lost", async () => {
       const hit = await everyStep(async (failAt) => {
         const one = await committed();
-        const broken = breakDisk(failAt, onlyOnce);
+        const broken = breakDisk(one, failAt, onlyOnce);
         let error: unknown;
         try {
           one.close();
@@ -135,7 +136,7 @@ for (const onlyOnce of [true, false])
     it("at any step between commits poisons the connection, and nothing is lost", async () => {
       const hit = await everyStep(async (failAt) => {
         const one = await committed({ checkpointDelay: 1, segmentBytes: 2 ** 20 });
-        const broken = breakDisk(failAt, onlyOnce);
+        const broken = breakDisk(one, failAt, onlyOnce);
         const end = Date.now() + 60_000;
         while (broken.failed.length === 0 && one.engine.logBytes > 0 && Date.now() < end)
           await new Promise((resolve) => setTimeout(resolve, 1));
@@ -150,7 +151,7 @@ for (const onlyOnce of [true, false])
     it("where the next transaction brings the home files up to date poisons the connection, and nothing is lost", async () => {
       const hit = await everyStep(async (failAt) => {
         const one = await committed();
-        const broken = breakDisk(failAt, onlyOnce);
+        const broken = breakDisk(one, failAt, onlyOnce);
         /* In the same turn as the commit's end: nothing was done in between. */
         let error: unknown;
         try {
@@ -169,7 +170,7 @@ for (const onlyOnce of [true, false])
       const hit = await everyStep(async (failAt) => {
         const one = await committed();
         one.engine[Symbol.dispose]();
-        const broken = breakDisk(failAt, onlyOnce);
+        const broken = breakDisk(one, failAt, onlyOnce);
         let error: unknown;
         try {
           store(one.folder).engine[Symbol.dispose]();

@@ -93,7 +93,7 @@ async function judge(folder: string, history: History, { durable, possible }: Kn
 /** Opens a store that stood without power, and loses power again in the middle of it. */
 function loseInRecovery(disk: Disk, folder: string, random: (limit: number) => number): Disk {
   const recorder = new Recorder();
-  recorder.start();
+  recorder.start(folder);
   try {
     openStore(folder, options).engine[Symbol.dispose]();
   } catch {

@@ -5,7 +5,7 @@ import { mutations } from "../../src/array/mutations.ts";
 import { ConflictError, DiskFullError, LockedError, TransactionError } from "../../src/errors.ts";
 import { type DirtyWay, PrivateView } from "../../src/memory/private-view.ts";
 import { diskError, observeDisk } from "../../src/memory/store-file.ts";
-import { randomFrom } from "./disk.ts";
+import { observeFolder, randomFrom } from "./disk.ts";
 import { type Arrays, copyOf, type Deed, merged, PAGE, resized, verdict } from "./model.ts";
 
 /** What a running transaction has done so far. */
@@ -325,7 +325,7 @@ class Interleaving {
       !work.snapshots;
     let left = this.#random(6) === 0 ? this.#random(4) : -1;
     if (left >= 0)
-      observeDisk(({ kind, path: file }) => {
+      observeFolder(this.#folder, ({ kind, path: file }) => {
         if ((kind === "write" || kind === "sync") && left-- === 0) throw diskError("ENOSPC", kind, file);
         return undefined;
       });

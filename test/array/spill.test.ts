@@ -5,6 +5,7 @@ import { PrivateView } from "../../src/memory/private-view.ts";
 import { diskError, observeDisk } from "../../src/memory/store-file.ts";
 import { fixture, run } from "../support/run.ts";
 import { cleanTemp, tempFolder } from "../support/temp.ts";
+import { observeFolder } from "./disk.ts";
 
 const open: ArrayStore[] = [];
 
@@ -91,7 +92,7 @@ describe.skipIf(!isTimed)("changed pages are spilled by a timer", () => {
     two.begin();
     old.begin();
     let spills = 0;
-    observeDisk(({ kind }) => {
+    observeFolder(one.folder, ({ kind }) => {
       if (kind === "write") spills++;
       return undefined;
     });
@@ -107,7 +108,7 @@ describe.skipIf(!isTimed)("changed pages are spilled by a timer", () => {
       const one = await filled();
       const view = one.array("a", "f64").typed();
       let failed = 0;
-      observeDisk(({ kind, path }) => {
+      observeFolder(one.folder, ({ kind, path }) => {
         if (kind === "write" && path.includes("spill-")) {
           failed++;
           throw diskError(errno, kind, path);

@@ -58,7 +58,7 @@ class Workload {
   async run(transactions: number): Promise<void> {
     rmSync(this.#folder, { recursive: true, force: true });
     this.attempts.push({ txid: 0, state: new Map() });
-    this.recorder.start();
+    this.recorder.start(this.#folder);
     try {
       this.#stores.push(openStore(this.#folder, options), openStore(this.#folder, options));
       for (let i = 0; i < transactions; i++) {
