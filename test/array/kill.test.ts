@@ -5,6 +5,7 @@ import path from "node:path";
 import process from "node:process";
 import { afterEach, describe, it } from "vitest";
 import { openStore } from "../../src/array/main.ts";
+import { count } from "../support/counts.ts";
 import { finish, fixture, line, type RunResult, start } from "../support/run.ts";
 import { cleanTemp, tempFolder } from "../support/temp.ts";
 import { randomFrom } from "./disk.ts";
@@ -35,11 +36,11 @@ async function run(role: string, folder: string): Promise<Running> {
   return { child, ended, note };
 }
 
-/* A tenth is 50; the six runtimes of continuous integration make 72 of them together. */
-const rounds = process.env.OUTCORE_LONG ? 500 : 12;
+/* A tenth is 50; the six runtimes of continuous integration make 60 of them together. */
+const rounds = count({ long: 500, usual: 16, brief: 4 });
 
 describe("SIGKILL", () => {
-  it(`of writers at ${rounds} random moments leaves one committed state for four readers and everybody else`, async () => {
+  it("of writers at random moments leaves one committed state for four readers and everybody else", async () => {
     const folder = path.join(tempFolder(), "store");
     const store = openStore(folder, { reserve: 2 ** 26 });
     const hit = new Map<string, number>();

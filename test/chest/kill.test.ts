@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
-import process from "node:process";
 import { describe, it } from "vitest";
 import { Chest } from "../../src/chest/main.ts";
+import { count } from "../support/counts.ts";
 import { fixture, start } from "../support/run.ts";
 import { cleanTempAfterEach, tempMemoryFolder } from "../support/temp.ts";
 
 /* A tenth would take more than its share where the machine is busy: each kill starts a runtime. */
-const KILLS = process.env.OUTCORE_LONG ? 500 : 32;
+const KILLS = count({ long: 500, usual: 32, brief: 10 });
 /** Steps of the protocol; every second kill comes from within, right after one of them, so that each has its turn. */
 const STEPS = [
   "index grow",
@@ -112,7 +112,7 @@ async function killOne(folder: string, stepFile: string, kill: number): Promise<
 describe("a chest whose process is killed", () => {
   cleanTempAfterEach();
 
-  it(`${KILLS} times at any moment keeps all that was flushed and nothing else`, async () => {
+  it("at any moment, again and again, keeps all that was flushed and nothing else", async () => {
     const home = tempMemoryFolder();
     const folder = path.join(home, "chest");
     const hits: Record<string, number> = {};
@@ -127,6 +127,6 @@ describe("a chest whose process is killed", () => {
     }
     console.log(`killed at: ${JSON.stringify(hits)}`);
     assert.ok(flushed > 0);
-    assert.ok(Object.keys(hits).length >= Math.min(10, KILLS / 4));
+    assert.ok(Object.keys(hits).length >= Math.min(10, Math.floor(KILLS / 4)));
   }, 1_800_000);
 });
