@@ -12,7 +12,7 @@ import { cleanTempAfterEach, tempMemoryFolder } from "../support/temp.ts";
 
 const seed = Number(process.env.OUTCORE_SEED ?? 1);
 /* A tenth would take minutes of six runtimes. */
-const CRASHES = count({ long: 2000, usual: 20, brief: 4 });
+const CRASHES = count({ long: 2000, usual: 10, brief: 4 });
 const SECTOR = 512;
 
 type Recorded = Pick<Step, "kind" | "file" | "offset" | "size"> & { readonly bytes: Uint8Array };

@@ -30,7 +30,7 @@ cleanRingsAfterAll();
 
 const schema = { number: { type: "u32" }, words: { type: "u32", capacity: 1024 } } as const;
 const wanted = count({ long: 1_000_000, usual: 20_000, brief: 4000 });
-const patience = count({ long: 1_200_000, usual: 6000, brief: 2000 });
+const patience = count({ long: 1_200_000, usual: 4000, brief: 1500 });
 
 interface Writer {
   readonly name: string;
