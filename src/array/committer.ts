@@ -4,6 +4,7 @@ import type { Applier } from "./applier.ts";
 import { advance } from "./catalogue.ts";
 import type { Change, Durability } from "./engine.ts";
 import { checkCatalogue, encodeRecord, headLength } from "./format.ts";
+import type { FreshArrays } from "./fresh-arrays.ts";
 import type { History } from "./history.ts";
 import type { Homes } from "./homes.ts";
 import type { LayeredView } from "./layered-view.ts";
@@ -32,6 +33,7 @@ export class Committer {
   readonly #homes: Homes;
   readonly #views: Views;
   readonly #applier: Applier;
+  readonly #fresh: FreshArrays;
   readonly #shared: SharedState;
   readonly #settler: Settler;
   readonly #pageSize: number;
@@ -41,7 +43,15 @@ export class Committer {
   constructor(
     folder: string,
     options: Required<PageLogOptions>,
-    parts: { history: History; homes: Homes; views: Views; applier: Applier; shared: SharedState; settler: Settler },
+    parts: {
+      history: History;
+      homes: Homes;
+      views: Views;
+      applier: Applier;
+      fresh: FreshArrays;
+      shared: SharedState;
+      settler: Settler;
+    },
   ) {
     this.#folder = folder;
     this.#options = options;
@@ -49,6 +59,7 @@ export class Committer {
     this.#homes = parts.homes;
     this.#views = parts.views;
     this.#applier = parts.applier;
+    this.#fresh = parts.fresh;
     this.#shared = parts.shared;
     this.#settler = parts.settler;
     this.#pageSize = parts.history.log.pageSize;
@@ -118,13 +129,16 @@ export class Committer {
         rest = new Uint8Array(0);
       }
       if (rest.length > 0) segment.write(offset, rest);
+      log.own.add(txid);
       if (durability === "full") {
         const end = { ...place, txid, chain: crc };
         if (mutations.noLogSync) this.#shared.durable = txid;
-        else this.#applier.syncLog(end, true);
+        else this.#applier.syncLog(end);
       }
     } catch (error) {
       this.#unwrite(place.segment, place.offset);
+      /* What could not be taken back may still come true. */
+      if (this.poison !== undefined) throw new PoisonedError(this.#folder, error);
       throw this.#failed(error);
     }
     this.#shared.head = txid;
@@ -142,6 +156,7 @@ export class Committer {
   /** Nobody may take what was written for a commit, not even after a power loss: it was said to have failed. */
   #unwrite(segment: number, offset: number): void {
     if (mutations.noUnwrite) return;
+    this.#history.log.own.clear();
     try {
       const file = this.#history.log.segment(segment);
       if (file === undefined || file.size() < offset + this.#pageSize) return;
@@ -167,13 +182,13 @@ export class Committer {
       /* What somebody left here who died before the commit. */
       if (change.fresh.length === 0 && home.size() > highWater * this.#pageSize && !mutations.noTruncate) {
         home.truncate(highWater * this.#pageSize);
-        home.sync();
+        this.#applier.syncHomes(() => home.sync());
       }
       if (home.size() !== newHighWater * this.#pageSize) home.truncate(newHighWater * this.#pageSize);
       if (direct.length > 0) home.applyRuns(change.view.view, direct, direct.length / 2);
       else if (change.fresh.length === 0) continue;
       /* Whatever the commit's durability: a later one makes the record durable, and knows nothing of this. */
-      if (!mutations.noDirectSync) home.sync();
+      if (!mutations.noDirectSync) this.#applier.syncHomes(() => this.#fresh.sync(change.array, home));
     }
   }
 

@@ -1,7 +1,9 @@
-import { InvalidArgumentError } from "../errors.ts";
+import { CorruptError, InvalidArgumentError } from "../errors.ts";
 import { crc32c } from "../memory/crc32c.ts";
 import type { DataFile } from "../memory/data-file.ts";
+import type { StoreFile } from "../memory/store-file.ts";
 import type { Homes } from "./homes.ts";
+import { mutations } from "./mutations.ts";
 import type { SharedState } from "./shared-state.ts";
 
 /* A long write makes the page cache use large folios, into which small writes then cost ten times as much. */
@@ -23,6 +25,8 @@ export class FreshArrays {
   readonly #shared: SharedState;
   readonly #pageSize: number;
   #held = new Map<number, FreshPages[]>();
+  /** Arrays whose last sync failed: what was written before must be written again. */
+  #failed = new Set<number>();
 
   constructor(homes: Homes, shared: SharedState, pageSize: number) {
     this.#homes = homes;
@@ -81,7 +85,31 @@ export class FreshArrays {
     const home = this.#homes.get(array);
     home.punch(first * this.#pageSize, (end - first) * this.#pageSize);
     /* A commit may make the array longer than this, and does not know of it. */
-    home.sync();
+    this.sync(array, home);
+  }
+
+  /** Waits until a home file is on the disk. After a sync that failed its pages are written again before. */
+  sync(array: number, home: StoreFile): void {
+    if (this.#failed.has(array)) this.#rewrite(array, home);
+    try {
+      home.sync();
+    } catch (error) {
+      if (!mutations.trustFailed && this.#held.has(array)) this.#failed.add(array);
+      throw error;
+    }
+    this.#failed.delete(array);
+  }
+
+  #rewrite(array: number, home: StoreFile): void {
+    const size = this.#pageSize;
+    for (const { first, end, sums } of this.ranges(array))
+      for (let page = first; page < end; page += PIECE / size) {
+        const bytes = home.read(page * size, Math.min(PIECE, (end - page) * size));
+        for (let i = 0; i < bytes.length; i += size)
+          if (crc32c(bytes.subarray(i, i + size)) !== sums[page - first + i / size])
+            throw new CorruptError(home.path, page * size + i, "what was written here is not there any more");
+        home.write(page * size, bytes);
+      }
   }
 
   /** Gives up what was written from page `keep` of each range on: those places are zeros again. */
@@ -103,5 +131,6 @@ export class FreshArrays {
       this.#shared.unreserve(array);
     }
     this.#held.clear();
+    this.#failed.clear();
   }
 }

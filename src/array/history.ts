@@ -18,6 +18,7 @@ export function startOf({ segment, offset, applied, chain }: Superblock): Cursor
 export class History {
   readonly #head: StoreFile;
   readonly #log: Log;
+  readonly #proven: () => number;
   superblock: Superblock;
   catalogue: Catalogue;
   /** Catalogue and position up to which all is applied and folded into the catalogue. */
@@ -31,10 +32,14 @@ export class History {
   /** What views show while there is something unseen. */
   #shown: { catalogue: Catalogue; txid: number } | undefined;
 
-  /** @throws {StoreFormatError} when the store was made with pages of another size. */
-  constructor(head: StoreFile, log: (pageSize: number) => Log) {
+  /**
+   * `proven`: sequence of the newest superblock that is on the disk.
+   * @throws {StoreFormatError} when the store was made with pages of another size.
+   */
+  constructor(head: StoreFile, log: (pageSize: number) => Log, proven: () => number) {
     this.#head = head;
-    this.superblock = readSuperblock(head);
+    this.#proven = proven;
+    this.superblock = readSuperblock(head, proven());
     const { pageSize } = this.superblock;
     if (pageSize !== systemPageSize())
       throw new StoreFormatError(head.path, `pages of ${pageSize} bytes; this machine's have ${systemPageSize()}`);
@@ -83,7 +88,7 @@ export class History {
         continue;
       }
       /* A checkpoint took the log away before we had read it. */
-      this.superblock = readSuperblock(this.#head);
+      this.superblock = readSuperblock(this.#head, this.#proven());
       if (this.superblock.applied > this.cursor.txid) {
         this.base = this.catalogue = this.superblock.catalogue;
         this.cursor = this.baseEnd = startOf(this.superblock);
@@ -99,7 +104,7 @@ export class History {
 
   /** Another's checkpoint may have removed the segment where this connection saw the log end: it goes on elsewhere. */
   followSuperblock(): void {
-    this.superblock = readSuperblock(this.#head);
+    this.superblock = readSuperblock(this.#head, this.#proven());
     this.fold(this.superblock.applied);
     if (this.superblock.applied === this.cursor.txid) this.cursor = this.baseEnd = startOf(this.superblock);
   }
@@ -147,7 +152,7 @@ export class History {
    * @throws {CorruptError} when the store holds only later ones.
    */
   rewind(txid: number): void {
-    this.superblock = readSuperblock(this.#head);
+    this.superblock = readSuperblock(this.#head, this.#proven());
     this.base = this.catalogue = this.superblock.catalogue;
     this.cursor = this.baseEnd = startOf(this.superblock);
     this.records = [];

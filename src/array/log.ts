@@ -3,6 +3,8 @@ import { CorruptError, NotFoundError } from "../errors.ts";
 import { crc32c } from "../memory/crc32c.ts";
 import { announce, StoreFile, syncFolder } from "../memory/store-file.ts";
 import { decodeRecord, headLength, type Position, type RecordHead } from "./format.ts";
+import { mutations } from "./mutations.ts";
+import { TxRange } from "./tx-range.ts";
 
 /** A record and where it lies. */
 export interface LogRecord extends RecordHead, Position {}
@@ -33,6 +35,10 @@ export class Log {
   #unsynced: StoreFile | undefined;
   /** Bytes of the last record that was written here. */
   #lastBytes = 0;
+  /** Segments whose names are known to be on the disk. */
+  #named = new Set<number>();
+  /** Whose records this connection has written, with no sync that failed since: its next one tells whether they are safe. */
+  readonly own: TxRange = new TxRange();
 
   constructor(folder: string, pageSize: number, segmentBytes: number) {
     this.folder = folder;
@@ -125,6 +131,9 @@ export class Log {
   prepare(place: Position, bytes: number): StoreFile {
     let file = this.segment(place.segment);
     file ??= this.#create(place.segment);
+    /* Who made it may have died before its name was on the disk. */
+    if (place.offset === 0 && !this.#named.has(place.segment) && !mutations.trustNames) syncFolder(this.folder);
+    this.#named.add(place.segment);
     if (this.#unsynced !== undefined && this.#unsynced !== file) this.sync();
     const size = file.size();
     const step = Math.min(STEP, this.segmentBytes / 4);
@@ -151,25 +160,55 @@ export class Log {
     const size = file.size();
     if (size - offset >= Math.min(wanted - offset, Math.max(step / 2, this.#lastBytes)) || wanted <= size) return;
     for (let at = size; at < wanted; at += ROOM) file.write(at, new Uint8Array(Math.min(ROOM, wanted - at)));
-    file.sync();
+    this.#sync(file);
   }
 
   #create(segment: number): StoreFile {
     const file = StoreFile.create(this.path(segment), false);
     this.#segments.set(segment, file);
     syncFolder(this.folder);
+    this.#named.add(segment);
     return file;
+  }
+
+  #sync(file: StoreFile): void {
+    try {
+      file.sync();
+    } catch (error) {
+      if (!mutations.trustFailed) this.own.clear();
+      throw error;
+    }
   }
 
   /** Waits until all that was written is on the disk. */
   sync(): void {
-    this.#unsynced?.sync();
+    if (this.#unsynced !== undefined) this.#sync(this.#unsynced);
     this.#unsynced = undefined;
   }
 
   /** Makes sure that a segment which somebody else wrote is on the disk. */
   syncSegment(number: number): void {
-    this.segment(number)?.sync();
+    const file = this.segment(number);
+    if (file !== undefined) this.#sync(file);
+  }
+
+  /**
+   * Writes records of others again, and syncs: a sync tells only of what was written since its file was opened, and once.
+   * @throws {CorruptError} when one is not what it was.
+   */
+  rewrite(records: readonly LogRecord[], nameOf: (array: number) => string): void {
+    for (const record of mutations.trustLog ? [] : records) {
+      const { segment, offset, headBytes, bodyBytes, crc, txid } = record;
+      const file = this.segment(segment);
+      if (file === undefined) throw new NotFoundError(this.path(segment));
+      if (decodeRecord(file.read(offset, headBytes), this.pageSize)?.crc !== crc)
+        throw new CorruptError(file.path, offset, `the record of transaction ${txid} is not what it was`);
+      const bad = this.firstBad(record);
+      if (bad >= 0) throw this.badPage(record, bad, nameOf);
+      const end = offset + headBytes + bodyBytes;
+      for (let at = offset; at < end; at += ROOM) file.write(at, file.read(at, Math.min(ROOM, end - at)));
+    }
+    for (const segment of new Set(records.map(({ segment }) => segment))) this.syncSegment(segment);
   }
 
   /** Removes the segments below `first`. Who has them mapped keeps them. */
@@ -181,6 +220,7 @@ export class Log {
       const file = this.#segments.get(Number(number));
       if (file !== undefined) this.#removed.push(file);
       this.#segments.delete(Number(number));
+      this.#named.delete(Number(number));
       if (announce("remove", this.path(Number(number)), 0, 0)) rmSync(this.path(Number(number)), { force: true });
     }
   }

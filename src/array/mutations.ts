@@ -16,6 +16,20 @@ export interface Mutations {
   ignoreSnapshots?: boolean;
   /** Segments go although snapshots keep records in them from being applied. */
   recycleEarly?: boolean;
+  /** A superblock is written on the word of others that the home files are written. */
+  trustHomes?: boolean;
+  /** Records of others are synced, and not written again. */
+  trustLog?: boolean;
+  /** What was written before a sync that failed is taken for written. */
+  trustFailed?: boolean;
+  /** The name of a segment that somebody else has made is taken for durable. */
+  trustNames?: boolean;
+  /** A superblock is written over the older one though the newer may not be on the disk. */
+  trustSuperblock?: boolean;
+  /** A superblock that somebody has written who died or failed stays as it is. */
+  leaveUnfinished?: boolean;
+  /** Connections go on although home files are in doubt. */
+  ignoreDoubt?: boolean;
   /** A commit does not ask what others have changed. */
   noConflicts?: boolean;
   /** A snapshot's slot is published outside the gate; called in between. */

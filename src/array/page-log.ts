@@ -62,7 +62,11 @@ export class PageLog implements ArrayEngine {
     this.#shared = shared;
     this.#head = head;
     this.dirtyWay = options.dirtyWay;
-    const history = new History(head, (pageSize) => new Log(folder, pageSize, options.segmentBytes));
+    const history = new History(
+      head,
+      (pageSize) => new Log(folder, pageSize, options.segmentBytes),
+      () => shared.proven,
+    );
     const homes = new Homes(folder);
     this.pageSize = history.log.pageSize;
     const views = new Views(folder, history, homes, this.pageSize);
@@ -74,7 +78,8 @@ export class PageLog implements ArrayEngine {
     this.#fresh = new FreshArrays(homes, shared, this.pageSize);
     this.#settler = new Settler(history, applier, shared);
     const settler = this.#settler;
-    this.#committer = new Committer(folder, options, { history, homes, views, applier, shared, settler });
+    const fresh = this.#fresh;
+    this.#committer = new Committer(folder, options, { history, homes, views, applier, fresh, shared, settler });
   }
 
   /**
@@ -112,6 +117,7 @@ export class PageLog implements ArrayEngine {
       if (shared.alone) removeSpills(folder);
       if (shared.alone) recover(engine.#history, engine.#homes, shared, engine.#applier);
       shared.settle();
+      if (shared.unhealed) engine.#heal();
       engine.begin();
       if (at !== undefined) engine.#standAt(at);
       engine.end();
@@ -152,9 +158,24 @@ export class PageLog implements ArrayEngine {
     return this.#homes.path(array);
   }
 
+  /** Whether the disk has failed, here or where home files were synced: it does nothing any more. @internal */
+  get poisoned(): boolean {
+    if (this.#committer.poison === undefined && this.#shared.doubted)
+      this.#committer.poison = new Error("home files that another connection wrote did not reach the disk");
+    return this.#committer.poison !== undefined;
+  }
+
   #live(): void {
-    const { poison } = this.#committer;
-    if (poison !== undefined) throw new PoisonedError(this.folder, poison);
+    if (this.poisoned) throw new PoisonedError(this.folder, this.#committer.poison);
+  }
+
+  /** Home files are in doubt: before anybody reads them here they are written anew out of the log. */
+  #heal(): void {
+    this.#shared.withCommitLock(() => {
+      this.#catchUp();
+      this.#applier.checkpoint();
+      this.#shared.heal();
+    });
   }
 
   /** Nobody applies anything while the commit lock is held, and nobody beyond this state once its slot is taken. */
@@ -216,7 +237,7 @@ export class PageLog implements ArrayEngine {
 
   /** Between commits: settles, makes room in the log, checkpoints when it has become long or nothing happens. */
   #tend(idle: boolean): void {
-    if (this.#closed || this.#committer.poison !== undefined) return;
+    if (this.#closed || this.poisoned) return;
     /* What others have committed is not read here: views stay as they are. */
     const { superblock } = this.#history;
     const mine = !this.#active && this.#shared.head === this.snapshot && this.#shared.sequence === superblock.sequence;
@@ -335,11 +356,12 @@ export class PageLog implements ArrayEngine {
     if (this.#shared.sequence !== history.superblock.sequence) history.followSuperblock();
     for (;;) {
       const orphan = log.next(history.cursor);
-      if (orphan === undefined || log.firstBad(orphan) >= 0) return;
+      if (orphan === undefined || log.firstBad(orphan) >= 0) break;
       history.takeUnseen(orphan);
       this.#applier.syncLog(history.cursor);
       this.#shared.head = orphan.txid;
     }
+    this.#applier.finish();
   }
 
   commit(change: Change, durability: Durability): Promise<number> {
@@ -374,6 +396,7 @@ export class PageLog implements ArrayEngine {
     this.checkWritable();
     const locked = (work: () => void): void =>
       this.#shared.withCommitLock(() => {
+        this.#live();
         try {
           this.#catchUp();
           this.#applier.apply(this.#applier.limit(this.#active ? this.snapshot : Number.POSITIVE_INFINITY));
@@ -390,7 +413,7 @@ export class PageLog implements ArrayEngine {
     if (this.#closed) return;
     this.#shared.release();
     try {
-      if (this.#at === undefined && this.#committer.poison === undefined && this.#shared.tryCommitLock())
+      if (this.#at === undefined && !this.poisoned && this.#shared.tryCommitLock())
         try {
           this.#catchUp();
           this.#applier.checkpoint();

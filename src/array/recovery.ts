@@ -46,9 +46,12 @@ export function recover(history: History, homes: Homes, shared: SharedState, app
   }
   const { cursor, records } = history;
   shared.head = cursor.txid;
+  const unsure = records.filter(({ txid }) => txid > shared.before.durable);
+  log.rewrite(unsure, history.nameOf);
   for (let segment = superblock.segment; segment <= cursor.segment; segment++) log.syncSegment(segment);
   shared.durable = cursor.txid;
   shared.applied = superblock.applied;
+  if (superblock.sequence > shared.before.sequence && !mutations.trustSuperblock) applier.proveSuperblock();
   shared.sequence = superblock.sequence;
   for (const { id, name, highWater } of history.everKnown()) {
     if (highWater === 0 && !homes.exists(id)) continue;

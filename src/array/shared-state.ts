@@ -18,6 +18,8 @@ const APPLIED = 2;
 const DURABLE = 3;
 const SEQUENCE = 4;
 const SLOTS_USED = 5;
+const DOUBT = 6;
+const HEALED = 7;
 const SHM_BYTES = (HEADER_WORDS + SLOTS * SLOT_WORDS) * 8;
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
@@ -35,14 +37,24 @@ function insist(attempt: () => boolean, path: string, timeout: number): void {
 /** The files `shm` and `lock` of a store: what the processes that have it open tell one another. */
 export class SharedState {
   readonly alone: boolean;
+  /** For the one who is alone: what its predecessors knew to be on the disk; zeros when nobody knows. */
+  readonly before: { readonly durable: number; readonly sequence: number };
   readonly #lock: DataFile;
   readonly #shm: Mapping;
   readonly #words: BigInt64Array;
   readonly #timeout: number;
   #slot = -1;
+  #doubt = 0n;
   #reserved = new Set<number>();
 
-  private constructor(lock: DataFile, shm: Mapping, alone: boolean, timeout: number) {
+  private constructor(
+    lock: DataFile,
+    shm: Mapping,
+    alone: boolean,
+    timeout: number,
+    before: { durable: number; sequence: number },
+  ) {
+    this.before = before;
     this.#lock = lock;
     this.#shm = shm;
     this.#words = shm.view("i64", 0, SHM_BYTES / 8);
@@ -70,10 +82,13 @@ export class SharedState {
         timeout,
       );
       const file = DataFile.create(join(folder, "shm"));
+      const left = new BigInt64Array(HEADER_WORDS);
+      if (alone && file.size() >= SHM_BYTES) file.readInto(0, new Uint8Array(left.buffer));
       if (alone) file.truncate(0);
       file.close();
       const shm = Mapping.open(join(folder, "shm"), { access: "write", length: SHM_BYTES });
-      return new SharedState(lock, shm, alone, timeout);
+      const before = { durable: Number(left[DURABLE]), sequence: Number(left[SEQUENCE]) };
+      return new SharedState(lock, shm, alone, timeout, before);
     } catch (error) {
       lock.close();
       throw error;
@@ -121,13 +136,55 @@ export class SharedState {
     Atomics.store(this.#words, DURABLE, BigInt(txid));
   }
 
-  /** Sequence of the newest superblock. */
+  /** Sequence of the newest superblock that is known to be on the disk. */
   get sequence(): number {
     return Number(Atomics.load(this.#words, SEQUENCE));
   }
 
   set sequence(sequence: number) {
     Atomics.store(this.#words, SEQUENCE, BigInt(sequence));
+  }
+
+  /** The same; for the one who is alone, and has not said yet what he found, there is no limit. */
+  get proven(): number {
+    return this.alone && this.#slot < 0 ? Number.POSITIVE_INFINITY : this.sequence;
+  }
+
+  /** What the home files hold is about to be made durable. Whoever calls holds the commit lock. */
+  proving(): void {
+    Atomics.or(this.#words, DOUBT, 1n);
+  }
+
+  /** It is. */
+  proved(): void {
+    Atomics.and(this.#words, DOUBT, ~1n);
+  }
+
+  /** Pages of home files did not reach the disk, and memory need not hold them any longer. */
+  doubt(): void {
+    Atomics.add(this.#words, DOUBT, 2n);
+  }
+
+  /** Somebody did not end what `proving` began. Whoever calls holds the commit lock. */
+  get unfinished(): boolean {
+    return (Atomics.load(this.#words, DOUBT) & 1n) !== 0n;
+  }
+
+  /** Home files came into doubt since this connection was opened: its views may show what is not so. */
+  get doubted(): boolean {
+    return Atomics.load(this.#words, DOUBT) >> 1n !== this.#doubt && mutations.ignoreDoubt !== true;
+  }
+
+  /** For a new connection: whether home files were in doubt, and nobody has written them anew since. */
+  get unhealed(): boolean {
+    this.#doubt = Atomics.load(this.#words, DOUBT) >> 1n;
+    return Atomics.load(this.#words, HEALED) !== this.#doubt;
+  }
+
+  /** They were written anew. Whoever calls holds the commit lock. */
+  heal(): void {
+    this.#doubt = Atomics.load(this.#words, DOUBT) >> 1n;
+    Atomics.store(this.#words, HEALED, this.#doubt);
   }
 
   /** Makes the present head this connection's snapshot. */

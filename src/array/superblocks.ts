@@ -3,11 +3,11 @@ import type { StoreFile } from "../memory/store-file.ts";
 import { decodeSuperblock, encodeSuperblock, SUPERBLOCK_BYTES, type Superblock } from "./format.ts";
 
 /**
- * The newest of the two superblocks that is whole.
+ * The newest of the two superblocks that is whole, and whose sequence is at most `proven`: another may not be on the disk.
  * @throws {CorruptError} when neither is.
  * @throws {StoreFormatError} when the newest was written by a later version.
  */
-export function readSuperblock(head: StoreFile): Superblock {
+export function readSuperblock(head: StoreFile, proven: number): Superblock {
   const found: Superblock[] = [];
   let error: CorruptError | undefined;
   for (const at of [0, SUPERBLOCK_BYTES]) {
@@ -17,7 +17,8 @@ export function readSuperblock(head: StoreFile): Superblock {
     if (block instanceof CorruptError) error ??= block;
     else found.push(block);
   }
-  const newest = found.sort((a, b) => b.sequence - a.sequence)[0];
+  found.sort((a, b) => b.sequence - a.sequence);
+  const newest = found.find(({ sequence }) => sequence <= proven) ?? found[0];
   if (newest === undefined) throw error ?? new CorruptError(head.path, 0, "no superblock");
   return newest;
 }

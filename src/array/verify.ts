@@ -56,7 +56,7 @@ export function verifyStore(
 ): CorruptError[] {
   const { log } = history;
   const found: CorruptError[] = [];
-  let cursor = startOf(readSuperblock(head));
+  let cursor = startOf(readSuperblock(head, shared.proven));
   for (let record = log.next(cursor); record !== undefined; record = log.next(cursor)) {
     /* Behind the head lies what recovery has found to be torn. */
     if (record.txid > shared.head) break;

@@ -7,12 +7,14 @@ import type { PrivateView } from "./private-view.ts";
 
 /** One step towards the disk, as a recorder of power losses sees it. */
 export interface DiskStep {
-  readonly kind: "write" | "truncate" | "sync" | "punch" | "create" | "remove" | "sync-folder";
+  readonly kind: "open" | "write" | "truncate" | "sync" | "punch" | "create" | "remove" | "sync-folder";
   /** The file, or the folder. */
   readonly path: string;
   /** Where it begins; the new size for "truncate". */
   readonly offset: number;
   readonly length: number;
+  /** The open file through which it is done: a sync that failed is told once to each. */
+  readonly file: object | undefined;
   /** What is written; copied only when a recorder asks. */
   bytes(): Uint8Array;
 }
@@ -36,8 +38,9 @@ export function announce(
   offset: number,
   length: number,
   bytes: () => Uint8Array = nothing,
+  file?: object,
 ): boolean {
-  return observer === undefined || observer({ kind, path, offset, length, bytes }) !== false;
+  return observer === undefined || observer({ kind, path, offset, length, bytes, file }) !== false;
 }
 
 /** The error that a failing disk gives, for observers. */
@@ -80,6 +83,7 @@ export class StoreFile {
   constructor(file: DataFile) {
     this.file = file;
     this.path = file.path;
+    announce("open", file.path, 0, 0, nothing, this);
   }
 
   static open(path: string, writable: boolean): StoreFile {
@@ -159,7 +163,7 @@ export class StoreFile {
   }
 
   sync(): void {
-    if (announce("sync", this.path, 0, 0)) this.file.sync();
+    if (announce("sync", this.path, 0, 0, nothing, this)) this.file.sync();
   }
 
   /** Reads and writes here and there: no reading ahead, and small places stay small. */

@@ -27,6 +27,11 @@ describe("power loss", () => {
     "noUnwrite",
     "ignoreSnapshots",
     "recycleEarly",
+    "trustHomes",
+    "trustLog",
+    "trustFailed",
+    "trustNames",
+    "leaveUnfinished",
   ];
   for (const name of mutants)
     it(`is survived only with every part of the protocol: ${name} is noticed`, async () => {

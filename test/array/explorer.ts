@@ -104,6 +104,22 @@ function loseInRecovery(disk: Disk, folder: string, random: (limit: number) => n
   return lose(disk, recorder.steps, random(recorder.steps.length + 1), random);
 }
 
+/** Power losses before each step of a history from its first attempt on, `times` each; what is wrong. */
+export async function exploreEvery(folder: string, history: History, times: number): Promise<string[]> {
+  const random = randomFrom(1);
+  const { steps } = history;
+  const wrong: string[] = [];
+  const first = steps.findIndex(({ kind, name }) => kind === "mark" && name === "attempt 1");
+  for (let cut = first; cut <= steps.length; cut++)
+    for (let i = 0; i < times; i++) {
+      const crash = path.join(folder, "crash");
+      lay(lose(new Map(), steps, cut, random), crash);
+      const problem = await judge(crash, history, knownAt(steps, cut));
+      if (problem !== undefined) wrong.push(`cut ${cut} of ${steps.length}: ${problem}`);
+    }
+  return wrong;
+}
+
 const PER_WORKLOAD = 50;
 
 /**

@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import { type ArrayStore, openStore, type StoreOptions, type Transaction } from "../../src/array/main.ts";
-import { DiskFullError } from "../../src/errors.ts";
-import { Recorder, randomFrom, type Step } from "./disk.ts";
+import { DiskFullError, OutcoreError } from "../../src/errors.ts";
+import { DEAD, type Fault, Recorder, randomFrom, type Step } from "./disk.ts";
 
 /** Every array at one state. */
 export type State = ReadonlyMap<string, readonly number[]>;
@@ -14,6 +14,8 @@ export interface Attempt {
 
 /** What a random workload did to the disk; its marks are "attempt I", "failed I" and "durable TXID". */
 export interface History {
+  /** What failed. */
+  readonly hit: readonly string[];
   readonly steps: readonly Step[];
   readonly attempts: readonly Attempt[];
   /** What was wrong already without any power loss. */
@@ -39,7 +41,7 @@ export function difference(found: State, expected: State): string | undefined {
   return undefined;
 }
 
-/** Two connections that change arrays at random; one of them reads an old snapshot at times. */
+/** Two connections that change arrays at random; one of them reads an old snapshot at times, and either may fail. */
 class Workload {
   readonly attempts: Attempt[] = [];
   readonly wrong: string[] = [];
@@ -62,17 +64,67 @@ class Workload {
     try {
       this.#stores.push(openStore(this.#folder, options), openStore(this.#folder, options));
       for (let i = 0; i < transactions; i++) {
-        this.#readAtTimes();
-        const writer = this.#stores[this.#reading === undefined ? this.#random(2) : 0] as ArrayStore;
-        await this.#transaction(writer);
+        await this.#surviving(0, () => this.#readAtTimes());
+        const at = this.#reading === undefined ? this.#random(2) : 0;
+        await this.#surviving(at, () => this.#transaction(this.#stores[at] as ArrayStore));
         this.#checkReader();
-        if (this.#random(6) === 0) await writer.checkpoint();
+        if (this.#random(4) === 0) await this.#surviving("both", () => this.#idle());
+        if (this.#random(6) === 0) await this.#surviving(at, () => this.#checkpoint(this.#stores[at] as ArrayStore));
         this.#checkReader();
       }
       for (const store of this.#stores) store.engine[Symbol.dispose]();
     } finally {
       this.recorder.stop();
     }
+  }
+
+  /** The timers of the stores have their turn. */
+  async #idle(): Promise<void> {
+    if (this.#random(3) === 0) this.recorder.fail(this.#fault(), this.#random(12));
+    await new Promise((resolve) => setImmediate(resolve));
+    /* What fails there is told by the next call. */
+    if (this.recorder.dead || this.#stores.some(({ engine }) => engine.poisoned)) throw DEAD;
+  }
+
+  /** Does something with a store; where its disk fails, or it dies, it is opened again. */
+  async #surviving(at: number | "both", work: () => unknown): Promise<void> {
+    try {
+      await work();
+      this.recorder.fail(undefined);
+    } catch (error) {
+      this.recorder.fail(undefined);
+      if (this.recorder.hit.length === 0 || !(error instanceof OutcoreError || error === DEAD)) throw error;
+      /* The other is poisoned with it when home files are in doubt; at times nobody is left. */
+      const all = at === "both" || this.#random(3) === 0;
+      const gone = this.#stores.map(({ engine }, i) => all || i === at || engine.poisoned);
+      for (const [i, { engine }] of this.#stores.entries()) if (gone[i]) engine[Symbol.dispose]();
+      for (const i of gone.keys()) if (gone[i]) this.#stores[i] = openStore(this.#folder, options);
+      if (gone[1]) this.#reading = undefined;
+      const next = at === "both" ? 0 : at;
+      await this.#surviving(next, () => this.#settleWith(this.#stores[next] as ArrayStore));
+    }
+  }
+
+  /** A record that the dead has left comes true now, so that the next attempt has its number. */
+  #settleWith(store: ArrayStore): unknown {
+    if (store.names.length === 0 || this.#random(2) === 0) return this.#checkpoint(store);
+    if (this.#random(3) === 0) this.recorder.fail(this.#fault(), this.#random(12));
+    return store.engine.verify();
+  }
+
+  async #checkpoint(store: ArrayStore): Promise<void> {
+    const fault = this.#random(3) === 0 ? "ENOSPC" : this.#fault();
+    if (this.#random(2) === 0) this.recorder.fail(fault, this.#random(12));
+    try {
+      await store.checkpoint();
+    } catch (error) {
+      if (!(error instanceof DiskFullError)) throw error;
+      await store.checkpoint();
+    }
+  }
+
+  #fault(): Fault {
+    return (["EIO", "death", "kill"] as const)[this.#random(3)] as Fault;
   }
 
   #readAtTimes(): void {
@@ -112,6 +164,7 @@ class Workload {
       if (Object.hasOwn(store.snapshots, "kept")) store.dropSnapshot("kept");
       else if (random(3) === 0) store.keepSnapshot("kept");
     }
+    if (random(6) === 0) store.setAttributes(name, { text: String(++this.#value).repeat(1 + random(500)) });
     if (array.size > 2 ** 14) array.resize(100);
     for (let k = random(5); k >= 0; k--) if (array.size > 0) array.typed()[random(array.size)] = ++this.#value;
     if (what === 6) transaction.spill();
@@ -123,22 +176,23 @@ class Workload {
     if (this.#random(6) === 0) return transaction.abort();
     const state = stateOf(store);
     const durability = this.#random(5) === 0 ? "none" : "full";
-    let failAt = this.#random(8) === 0 ? this.#random(5) : -1;
+    let fault: Fault | undefined;
+    if (this.#random(6) === 0) fault = this.#random(2) === 0 ? "ENOSPC" : this.#fault();
     for (;;) {
       const number = this.attempts.length;
       this.recorder.mark(`attempt ${number}`);
       this.attempts.push({ txid: store.engine.newest() + 1, state });
-      this.recorder.failAt = failAt;
+      this.recorder.fail(fault, this.#random(8));
       try {
         const txid = await transaction.commit({ durability });
-        this.recorder.failAt = -1;
+        this.recorder.fail(undefined);
         if (txid !== this.attempts[number]?.txid) throw new Error(`transaction ${txid}`);
         if (durability === "full") this.recorder.mark(`durable ${txid}`);
         return;
       } catch (error) {
         if (!(error instanceof DiskFullError)) throw error;
         this.recorder.mark(`failed ${number}`);
-        failAt = -1;
+        fault = undefined;
         const problem = difference(stateOf(store), state);
         if (problem !== undefined) this.wrong.push(`after ENOSPC: ${problem}`);
         if (this.#random(2) === 0) return transaction.abort();
@@ -151,5 +205,5 @@ class Workload {
 export async function workload(folder: string, seed: number, transactions: number): Promise<History> {
   const work = new Workload(folder, seed);
   await work.run(transactions);
-  return { steps: work.recorder.steps, attempts: work.attempts, wrong: work.wrong };
+  return { hit: work.recorder.hit, steps: work.recorder.steps, attempts: work.attempts, wrong: work.wrong };
 }
