@@ -61,6 +61,7 @@ export function open(path: string): Native {
     calls,
     longestBuffer: 2 ** 32,
     cheapBufferCalls: true,
+    checksumFrom: 16,
     atomicLoadsWrite: true,
     buffer: (address, length) => ffi.toArrayBuffer(address, 0, length),
     watch,

@@ -18,6 +18,7 @@ export function open(path: string): Native {
     calls,
     longestBuffer: 2 ** 45,
     cheapBufferCalls: false,
+    checksumFrom: 24,
     atomicLoadsWrite: false,
     buffer(address, length) {
       const pointer = UnsafePointer.create(BigInt(address));

@@ -55,6 +55,7 @@ export function open(path: string, koffi: Koffi): Native {
     calls,
     longestBuffer: 2 ** 45,
     cheapBufferCalls: false,
+    checksumFrom: 96,
     atomicLoadsWrite: false,
     buffer,
     watch: watchSocket,

@@ -23,6 +23,8 @@ export interface Native {
   readonly longestBuffer: number;
   /** True when a call with a buffer argument costs less than making a typed-array view. */
   readonly cheapBufferCalls: boolean;
+  /** Bytes from which on a checksum costs less as a call than in JavaScript. */
+  readonly checksumFrom: number;
   /**
    * True where compiled `Atomics.load` writes to memory (JavaScriptCore adds 0), which a read-only mapping does not
    * survive.

@@ -33,6 +33,7 @@ export function open(path: string, ffi: NodeFfi): Native {
     calls,
     longestBuffer: 2 ** 45,
     cheapBufferCalls: false,
+    checksumFrom: 160,
     atomicLoadsWrite: false,
     buffer: (address, length) => ffi.toArrayBuffer(BigInt(address), length, false),
     watch: watchSocket,

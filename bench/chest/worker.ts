@@ -11,6 +11,9 @@ import { Chest } from "../../src/chest/main.ts";
 import { keyOf } from "./stores.ts";
 
 const MIB = 2 ** 20;
+/** Milliseconds. */
+const WARM_UP = 2000;
+const MEASURED = 3000;
 const [role = "", folder = "", number = "0"] = process.argv.slice(2);
 const count = Number(number);
 
@@ -26,7 +29,39 @@ function check(ok: boolean): void {
   if (!ok) throw new Error("the chest gave back something else");
 }
 
-const roles: Record<string, () => Record<string, number>> = {
+type Result = Record<string, number>;
+
+/** One of several processes that share a chest. */
+function openBeside(options: { readOnly?: boolean; durability?: "none" }): Chest<string, number> {
+  return new Chest<string, number>({ path: path.join(folder, "chest"), budget: 16 * MIB, ...options });
+}
+
+/** All keys, each once in `count`, in an order of this process's own. */
+function keys(): () => string {
+  let i = process.pid % count;
+  return () => {
+    i = (i * 48261 + 11) % count;
+    return keyOf(i);
+  };
+}
+
+/** Repeats `work`, which says how often it did something: first until the engine has compiled it, then when told so. */
+function warmed(work: () => number): () => Result {
+  const repeat = (milliseconds: number): number => {
+    let done = 0;
+    for (const until = performance.now() + milliseconds; performance.now() < until; ) done += work();
+    return done;
+  };
+  repeat(WARM_UP);
+  return () => {
+    const before = processorTime();
+    const start = performance.now();
+    const done = repeat(MEASURED);
+    return { wall: ((performance.now() - start) * 1e6) / done, processor: (processorTime() - before) / done };
+  };
+}
+
+const roles: Record<string, () => Result> = {
   "make-arrays": () => {
     let sum = 0;
     for (let round = 0; round < 3; round++) for (let i = 0; i < count; i++) sum += arrayAt(i)[7]!;
@@ -91,43 +126,34 @@ const roles: Record<string, () => Record<string, number>> = {
       disk,
     };
   },
+};
+
+/** What these do first is done before "ready". */
+const warmedRoles: Record<string, () => () => Result> = {
   reader: () => {
-    const chest = new Chest<string, number>({ path: path.join(folder, "chest"), readOnly: true, budget: 16 * MIB });
-    const until = performance.now() + 2000;
-    const before = processorTime();
-    const start = performance.now();
-    let reads = 0;
-    for (let i = process.pid; performance.now() < until; )
-      for (let n = 0; n < 1000; n++, reads++) {
-        i = (i * 48271 + 11) % count;
-        check(chest.get(keyOf(i)) !== undefined);
-      }
-    const wall = ((performance.now() - start) * 1e6) / reads;
-    const cost = { wall, processor: (processorTime() - before) / reads, reads };
-    chest.close();
-    return cost;
+    const chest = openBeside({ readOnly: true });
+    const next = keys();
+    return warmed(() => {
+      for (let n = 0; n < 1000; n++) check(chest.get(next()) !== undefined);
+      return 1000;
+    });
   },
   writer: () => {
-    const chest = new Chest<string, number>({ path: path.join(folder, "chest"), durability: "none", budget: 16 * MIB });
-    const until = performance.now() + 2000;
-    const before = processorTime();
-    let sets = 0;
-    for (let i = 1; performance.now() < until; ) {
-      for (let n = 0; n < 10_000; n++, sets++) {
-        i = (i * 48271 + 11) % count;
-        chest.set(keyOf(i), sets);
-      }
+    const chest = openBeside({ durability: "none" });
+    const next = keys();
+    let value = 0;
+    return warmed(() => {
+      for (let n = 0; n < 10_000; n++) chest.set(next(), value++);
       chest.flush();
-    }
-    const cost = { processor: (processorTime() - before) / sets, sets };
-    chest.close();
-    return cost;
+      return 10_000;
+    });
   },
 };
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const run = warmedRoles[role]?.() ?? roles[role]!;
 process.stdout.write("ready\n");
 await lines.next();
-const result = roles[role]!();
+const result = run();
 process.stdout.write(`${JSON.stringify(result)}\n`);
 process.exit(0);

@@ -71,22 +71,24 @@ export class ByteWriter {
     this.length += source.length;
   }
 
-  /** Text as UTF-8 without its length; ASCII without leaving JavaScript. Lone surrogates must not occur. */
-  utf8(text: string): void {
+  /** Text without its length, when it is ASCII; false, and nothing is written, when it is not. */
+  ascii(text: string): boolean {
     const { length } = text;
     this.ensure(length);
     const start = this.length;
     const { bytes } = this;
     for (let i = 0; i < length; i++) {
       const unit = text.charCodeAt(i);
-      if (unit > 127) {
-        this.length = start;
-        this.#encode(text);
-        return;
-      }
+      if (unit > 127) return false;
       bytes[start + i] = unit;
     }
     this.length = start + length;
+    return true;
+  }
+
+  /** Text as UTF-8 without its length. Lone surrogates must not occur. */
+  utf8(text: string): void {
+    if (!this.ascii(text)) this.#encode(text);
   }
 
   #encode(text: string): void {
@@ -136,16 +138,29 @@ export class VarintReader {
   }
 }
 
-const table = new Uint32Array(256);
+/** What a byte adds to a checksum when k more bytes follow it, at k * 256. */
+const table = new Uint32Array(8 * 256);
 for (let i = 0; i < 256; i++) {
   let value = i;
   for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0x82f63b78 : value >>> 1;
   table[i] = value;
 }
+for (let i = 256; i < table.length; i++) table[i] = (table[i - 256]! >>> 8) ^ table[table[i - 256]! & 255]!;
 
-/** crc32c of a short range; longer ones are for the library (see `checksum`). */
+/** crc32c of a short range, eight bytes at a time; longer ones are for the library (see `checksum`). */
 export function shortChecksum(bytes: Uint8Array, start: number, end: number, seed = 0): number {
   let crc = ~seed;
-  for (let i = start; i < end; i++) crc = table[(crc ^ bytes[i]!) & 255]! ^ (crc >>> 8);
+  let i = start;
+  for (; i + 8 <= end; i += 8)
+    crc =
+      table[1792 + ((crc ^ bytes[i]!) & 255)]! ^
+      table[1536 + (((crc >>> 8) ^ bytes[i + 1]!) & 255)]! ^
+      table[1280 + (((crc >>> 16) ^ bytes[i + 2]!) & 255)]! ^
+      table[1024 + ((crc >>> 24) ^ bytes[i + 3]!)]! ^
+      table[768 + bytes[i + 4]!]! ^
+      table[512 + bytes[i + 5]!]! ^
+      table[256 + bytes[i + 6]!]! ^
+      table[bytes[i + 7]!]!;
+  for (; i < end; i++) crc = table[(crc ^ bytes[i]!) & 255]! ^ (crc >>> 8);
   return ~crc >>> 0;
 }

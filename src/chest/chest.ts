@@ -20,6 +20,12 @@ function isIterable(value: unknown): value is Iterable<readonly [unknown, unknow
   return typeof value === "object" && value !== null && Symbol.iterator in value;
 }
 
+/** Within a large budget; else beside it, where with a writer's buffers it makes 8 MiB at most. */
+function mappedLimit(budget: number, readOnly: boolean): number {
+  if (budget >= LARGE_BUDGET) return budget / 2;
+  return readOnly ? 7 * 2 ** 20 : Math.max(4 * 2 ** 20, budget / 4);
+}
+
 function openTier<K, V>(path: string, options: ChestOptions<K, V>, settings: Settings): ColdTier {
   const readOnly = options.readOnly ?? false;
   if (options.tier !== undefined) return options.tier(path, { readOnly });
@@ -28,7 +34,7 @@ function openTier<K, V>(path: string, options: ChestOptions<K, V>, settings: Set
     readOnly,
     sync: durability !== "none",
     segmentSize: Math.min(segmentSize, Math.max(2 ** 20, 2 ** Math.floor(Math.log2(Math.max(1, budget))))),
-    mappedLimit: budget >= LARGE_BUDGET ? budget / 2 : Math.max(4 * 2 ** 20, budget / 4),
+    mappedLimit: mappedLimit(budget, readOnly),
   });
 }
 

@@ -10,6 +10,7 @@ import {
 } from "../errors.ts";
 import type { ValueCoder } from "./codec/codec.ts";
 import { Committer } from "./committer.ts";
+import { Garbage } from "./garbage.ts";
 import { decodeKey, type Key, KeyBytes } from "./keys.ts";
 import { Memory } from "./memory.ts";
 import type { ChestOptions, Settings } from "./options.ts";
@@ -53,6 +54,8 @@ const DOORS = 2 ** 13;
 /** Engines copy shorter parts of a text. */
 const SHORTEST_SLICE = 13;
 const SHORT_TEXT = 256;
+/** What an operation leaves behind beside the value, with what its caller makes a key of. */
+const OPERATION_GARBAGE = 200;
 const NO_TAGS: readonly string[] = [];
 
 function isSmall(value: unknown): boolean {
@@ -70,6 +73,7 @@ export class Core<K extends Key = Key, V = unknown> {
   readonly coder: ValueCoder;
   readonly memory: Memory;
   readonly counters: Counters = new Counters();
+  readonly garbage: Garbage = new Garbage();
   readonly spiller: Spiller;
   readonly committer: Committer;
   /** For one key at a time. */
@@ -215,6 +219,7 @@ export class Core<K extends Key = Key, V = unknown> {
     const { start, end, sequence, expires, tags } = stored;
     const value = this.coder.decode(stored.format, stored.bytes, start, end, stored.owned) as V;
     counters.bytesRead += end - start;
+    this.garbage.add(OPERATION_GARBAGE + end - start);
     if (isMiss) counters.misses++;
     /* What a decoder of the user's has put into the chest meanwhile is newer. */
     if (version === this.version && (!isMiss || this.#isWorthKeeping(value))) {
@@ -310,6 +315,7 @@ export class Core<K extends Key = Key, V = unknown> {
   /* ---- changing ---- */
 
   put(key: K, value: V, options?: SetOptions): void {
+    this.garbage.add(OPERATION_GARBAGE);
     const expires = this.#expiry(options);
     this.place({ key, value, expires, tags: options?.tags === undefined ? NO_TAGS : [...options.tags] });
   }

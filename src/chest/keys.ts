@@ -41,6 +41,7 @@ function encodeBigint(out: ByteWriter, key: bigint): void {
 function encodeText(out: ByteWriter, key: string): void {
   const tag = out.length;
   out.u8(TEXT);
+  if (out.ascii(key)) return;
   if (key.isWellFormed()) {
     out.utf8(key);
     return;

@@ -4,3 +4,8 @@ import { native } from "../../ffi/load.ts";
 export function checksum(bytes: Uint8Array, start: number, length: number, seed = 0): number {
   return native().calls.oc_crc32c(bytes, start, length, seed);
 }
+
+/** Bytes from which on `checksum` costs less than one in JavaScript. */
+export function checksumFrom(): number {
+  return native().checksumFrom;
+}

@@ -44,6 +44,21 @@ describe("chest between processes", () => {
     writer.close();
   });
 
+  it("a reader is told of a head that was cut, again and again, and the next writer has all", () => {
+    const folder = place();
+    const writer = new Chest<string, number>({ path: folder });
+    writer.set("a", 1).flush();
+    const reader = new Chest<string, number>({ path: folder, readOnly: true });
+    assert.equal(reader.get("a"), 1);
+    fs.truncateSync(path.join(folder, "chest.head"), 0);
+    for (let i = 0; i < 2; i++) assert.throws(() => reader.get("a"), { code: "TRUNCATED" });
+    reader.close();
+    assert.throws(() => writer.close(), { code: "TRUNCATED" });
+    const again = new Chest<string, number>({ path: folder });
+    assert.equal(again.get("a"), 1);
+    again.close();
+  });
+
   it("readers in other processes see whole values and no older ones while it is compacted all the time", async () => {
     const folder = place();
     const keys = 60;

@@ -1,6 +1,7 @@
 import { builtin } from "../../builtins.ts";
 import { FormatError } from "../../errors.ts";
 import { Mapping } from "../../memory/mapping.ts";
+import { Words } from "../../memory/words.ts";
 import { shortChecksum } from "../bytes.ts";
 import { FORMAT_VERSION, type Identity } from "./segment.ts";
 
@@ -72,14 +73,14 @@ export class Head {
   #view: DataView;
   #words: Int32Array;
   #changing = false;
-  #scratch: Uint8Array = new Uint8Array(4);
-  #scratchWord: Uint32Array = new Uint32Array(this.#scratch.buffer as ArrayBuffer);
+  #shared: Words;
 
   private constructor(mapping: Mapping, identity: Identity) {
     this.#mapping = mapping;
     const bytes = mapping.bytes(0, SIZE);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, SIZE);
-    this.#words = mapping.view("i32", 0, SIZE / 4);
+    this.#shared = new Words(mapping);
+    this.#words = this.#shared.i32;
     this.identity = identity;
   }
 
@@ -129,22 +130,28 @@ export class Head {
     return undefined;
   }
 
-  /**
-   * Changes with every change of the head; odd while one is under way. Read by a call, which engines do not move or
-   * merge; what they make of Atomics.load may write, which a reader's mapping forbids.
-   */
+  /** Changes with every change of the head; odd while one is under way. */
   version(): number {
-    this.#mapping.read(VERSION_WORD * 4, this.#scratch);
-    return this.#scratchWord[0]!;
+    return this.#shared.load32(VERSION_WORD * 4);
   }
 
-  /** A consistent copy; undefined when its checksum does not match. */
+  /** The version after everything that was read before. */
+  versionAfter(): number {
+    this.#shared.orderReads();
+    return this.version();
+  }
+
+  /**
+   * A consistent copy; undefined when its checksum does not match.
+   * @throws {TruncatedError} when the file has been cut: its bytes read as zeros then, and the version as another one.
+   */
   read(): HeadState | undefined {
+    this.#mapping.verify(0, SIZE, 0);
     for (let spin = 0; spin < SPINS; spin++) {
       const before = this.version();
       if (before & 1) continue;
       const state = this.#read();
-      if (this.version() === before && state !== undefined) return state;
+      if (this.versionAfter() === before && state !== undefined) return state;
     }
     return this.#read();
   }

@@ -111,11 +111,11 @@ export class OpenLog {
       try {
         result = read();
       } catch (error) {
-        if (head.version() === this.headVersion) throw error;
+        if (head.versionAfter() === this.headVersion) throw error;
         this.onStale();
         continue;
       }
-      if (head.version() === this.headVersion) return result;
+      if (head.versionAfter() === this.headVersion) return result;
       this.onStale();
     }
   }

@@ -1,4 +1,4 @@
-import { checksum } from "../../memory/checksum.ts";
+import { checksum, checksumFrom } from "../../memory/checksum.ts";
 import { shortChecksum, VarintReader } from "../bytes.ts";
 
 /* The terms and numbers are those of docs/chest-format.md. */
@@ -17,13 +17,14 @@ export const EXTENT_SIZE: number = 32 * 1024;
 export const EXTENT_ALIGNMENT = 4096;
 /** Bytes of a commit record. */
 export const COMMIT_SIZE = 54;
-const LONGEST_SHORT = 128;
+let callFrom = 0;
 
 const varint = new VarintReader();
 
 /** crc32c by the cheaper way for the length. */
 export function crc(bytes: Uint8Array, start: number, end: number): number {
-  return end - start <= LONGEST_SHORT ? shortChecksum(bytes, start, end) : checksum(bytes, start, end - start);
+  if (callFrom === 0) callFrom = checksumFrom();
+  return end - start < callFrom ? shortChecksum(bytes, start, end) : checksum(bytes, start, end - start);
 }
 
 /** The fields of one record; reused for record after record. Offsets count from the start of `bytes`. */

@@ -77,7 +77,7 @@ export class Table {
     this.generation = shape.generation;
     this.pages = shape.pages;
     this.#mapping = mapping;
-    this.#touched = new Uint8Array((shape.pages >> RUN_BITS) + 1);
+    this.#touched = new Uint8Array(((shape.pages + 1) >> RUN_BITS) + 1);
     for (let first = 0; first < shape.pages; first += 1 << PAGES_PER_VIEW_BITS) {
       const words = Math.min(1 << PAGES_PER_VIEW_BITS, shape.pages - first) * PAGE_WORDS;
       this.#views.push(mapping.view("u32", PAGE * (1 + first), words));
@@ -134,7 +134,8 @@ export class Table {
 
   /** Bytes of memory that a look at this hash adds to what is resident. */
   touch(h1: number): number {
-    const run = this.#page(h1) >> RUN_BITS;
+    /* As systems map the pages around one that is read: in aligned runs of the file, which has a header. */
+    const run = (this.#page(h1) + 1) >> RUN_BITS;
     if (this.#touched[run] !== 0) return 0;
     this.#touched[run] = 1;
     return PAGE << RUN_BITS;

@@ -1,0 +1,41 @@
+import { builtin } from "../builtins.ts";
+
+/** So many bytes may pile up in any case. */
+const LEAST: number = 32 * 2 ** 20;
+/** Otherwise this part of the heap: where much is alive, a collection costs much. */
+const PART = 3;
+
+interface BunGlobal {
+  readonly Bun?: { gc(now: boolean): unknown };
+}
+
+/**
+ * Bun counts mapped memory as its heap's, and collects no earlier than as much garbage has piled up as its heap is
+ * large: with a large chest mapped, hundreds of MiB. There this asks for a collection beside the program whenever much
+ * may have become garbage. The other runtimes need no help.
+ */
+export class Garbage {
+  #made = 0;
+  #limit: number = LEAST;
+  readonly #collect: ((now: boolean) => unknown) | undefined;
+
+  constructor() {
+    const isBun = (builtin("process").versions as Record<string, string | undefined>).bun !== undefined;
+    this.#collect = isBun ? (globalThis as BunGlobal).Bun?.gc : undefined;
+    if (this.#collect === undefined) this.#limit = Number.POSITIVE_INFINITY;
+  }
+
+  /** So many bytes may be garbage soon. */
+  add(bytes: number): void {
+    this.#made += bytes;
+    if (this.#made >= this.#limit) this.#look();
+  }
+
+  #look(): void {
+    const { heapTotal } = builtin("process").memoryUsage();
+    this.#limit = Math.max(LEAST, heapTotal / PART);
+    if (this.#made < this.#limit) return;
+    this.#made = 0;
+    this.#collect?.(false);
+  }
+}
