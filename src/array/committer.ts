@@ -188,7 +188,7 @@ export class Committer {
       if (direct.length > 0) home.applyRuns(change.view.view, direct, direct.length / 2);
       else if (change.fresh.length === 0) continue;
       /* Whatever the commit's durability: a later one makes the record durable, and knows nothing of this. */
-      if (!mutations.noDirectSync) this.#applier.syncHomes(() => this.#fresh.sync(change.array, home));
+      if (!mutations.noDirectSync) this.#applier.syncHomes(() => this.#fresh.sync(change.array, home, direct));
     }
   }
 

@@ -4,6 +4,7 @@ import type { DataFile } from "../memory/data-file.ts";
 import type { StoreFile } from "../memory/store-file.ts";
 import type { Homes } from "./homes.ts";
 import { mutations } from "./mutations.ts";
+import { PageSet } from "./page-set.ts";
 import type { SharedState } from "./shared-state.ts";
 
 /* A long write makes the page cache use large folios, into which small writes then cost ten times as much. */
@@ -88,9 +89,12 @@ export class FreshArrays {
     this.sync(array, home);
   }
 
-  /** Waits until a home file is on the disk. After a sync that failed its pages are written again before. */
-  sync(array: number, home: StoreFile): void {
-    if (this.#failed.has(array)) this.#rewrite(array, home);
+  /**
+   * Waits until a home file is on the disk. After a sync that failed its pages are written again before, but for those in
+   * `written`, (start, length) pairs in bytes: they have just been.
+   */
+  sync(array: number, home: StoreFile, written: Float64Array = new Float64Array(0)): void {
+    if (this.#failed.has(array)) this.#rewrite(array, home, written);
     try {
       home.sync();
     } catch (error) {
@@ -100,16 +104,20 @@ export class FreshArrays {
     this.#failed.delete(array);
   }
 
-  #rewrite(array: number, home: StoreFile): void {
+  #rewrite(array: number, home: StoreFile, written: Float64Array): void {
     const size = this.#pageSize;
-    for (const { first, end, sums } of this.ranges(array))
-      for (let page = first; page < end; page += PIECE / size) {
-        const bytes = home.read(page * size, Math.min(PIECE, (end - page) * size));
-        for (let i = 0; i < bytes.length; i += size)
-          if (crc32c(bytes.subarray(i, i + size)) !== sums[page - first + i / size])
-            throw new CorruptError(home.path, page * size + i, "what was written here is not there any more");
-        home.write(page * size, bytes);
-      }
+    const done = new PageSet();
+    for (let i = 0; i < written.length; i += 2)
+      done.add((written[i] ?? 0) / size, ((written[i] ?? 0) + (written[i + 1] ?? 0)) / size);
+    /* Of a page that was written twice the last is there. */
+    for (const range of this.ranges(array).toReversed())
+      for (const [from, to] of done.add(range.first, range.end))
+        for (let page = from; page < to; page++) {
+          const bytes = home.read(page * size, size);
+          if (crc32c(bytes) !== range.sums[page - range.first])
+            throw new CorruptError(home.path, page * size, "what was written here is not there any more");
+          home.write(page * size, bytes);
+        }
   }
 
   /** Gives up what was written from page `keep` of each range on: those places are zeros again. */

@@ -285,6 +285,12 @@ export class LayeredView {
     return bytesOf(same);
   }
 
+  /** The transaction has written a range of pages to a file that only it knows. */
+  laySpilled(start: number, length: number, file: DataFile, offset: number): void {
+    this.lay(start, length, file, offset);
+    this.#spilled.push({ start, length, file, offset });
+  }
+
   /** How many spills there are; what `keepSpilled` takes. */
   get spilled(): readonly unknown[] {
     return this.#spilled.slice();
@@ -293,8 +299,7 @@ export class LayeredView {
   /** Lays spills again that were taken with `spilled`, after `reset`. */
   restoreSpilled(spilled: readonly unknown[]): void {
     for (const layer of spilled as readonly Layer[]) {
-      this.lay(layer.start, layer.length, layer.file, layer.offset);
-      this.#spilled.push(layer);
+      if (layer.file !== undefined) this.laySpilled(layer.start, layer.length, layer.file, layer.offset);
     }
   }
 

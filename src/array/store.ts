@@ -9,7 +9,7 @@ import {
   TransactionError,
   TruncatedError,
 } from "../errors.ts";
-import type { Runs } from "../memory/private-view.ts";
+import { PrivateView, type Runs } from "../memory/private-view.ts";
 import { BigArray } from "./big-array.ts";
 import type { ArrayInfo, Catalogue } from "./catalogue.ts";
 import { Changes, type SavedChanges } from "./changes.ts";
@@ -24,6 +24,9 @@ import { SpillTimer } from "./spill-timer.ts";
 import { StoreBacking } from "./store-backing.ts";
 import type { ArrayOptions, StoreOptions } from "./store-options.ts";
 import { type Savepoint, Transaction } from "./transaction.ts";
+
+/** From so many bytes on what is overwritten in bulk does not go through memory: making the file for it takes time. */
+const MUCH: number = 2 ** 26;
 
 interface SavedState extends SavedChanges {
   readonly spilled: ReadonlyMap<number, readonly unknown[]>;
@@ -363,22 +366,29 @@ export class ArrayStore implements Disposable {
 
   /**
    * @internal Writes what it can of [offset, offset + length) past the memory; the bytes [from, to) that it has written.
+   * What nobody has seen goes to where it is to stay, the rest to where spills go.
    */
   bulk(id: number, offset: number, length: number, block: (at: number) => Uint8Array): { from: number; to: number } {
     const { pageSize } = this.#engine;
     const none = { from: offset, to: offset };
     if (this.#transaction === undefined || length < (this.#options.directBytes ?? 2 ** 20)) return none;
     const memory = this.memory(id);
-    const first = this.#engine.firstFresh(id);
-    if (first === undefined) return none;
-    const from = Math.max(first, Math.ceil(offset / pageSize)) * pageSize;
-    const to = Math.floor((offset + length) / pageSize) * pageSize;
-    if (to - from < pageSize || to > memory.view.length) return none;
-    this.#engine.writeFresh(id, from / pageSize, (to - from) / pageSize, (at) => {
+    const end = Math.floor((offset + length) / pageSize) * pageSize;
+    if (end > memory.view.length) return none;
+    const part = (from: number, to: number) => (at: number) => {
       const bytes = block(from - offset + at);
       return at + bytes.length > to - from ? bytes.subarray(0, to - from - at) : bytes;
-    });
-    return { from, to };
+    };
+    const start = Math.ceil(offset / pageSize) * pageSize;
+    const first = Math.min(end, Math.max(start, (this.#engine.firstFresh(id) ?? Number.POSITIVE_INFINITY) * pageSize));
+    const isSpilled = first - start >= Math.min(MUCH, this.#spillBytes) && PrivateView.fits(1);
+    if (isSpilled) {
+      const { file, offset: place } = this.#spills.writeBlocks(first - start, part(start, first));
+      memory.laySpilled(start, first - start, file, place);
+    }
+    if (end > first) this.#engine.writeFresh(id, first / pageSize, (end - first) / pageSize, part(first, end));
+    const from = isSpilled ? start : first;
+    return end > from && (isSpilled || end > first) ? { from, to: end } : none;
   }
 
   /** What a view of this array showed was not what the store holds, and never will be again. */

@@ -4,7 +4,8 @@ import path from "node:path";
 import process from "node:process";
 import { afterEach, describe, it } from "vitest";
 import { type ArrayStore, openStore, type Savepoint, type StoreOptions } from "../../src/array/main.ts";
-import { DiskFullError } from "../../src/errors.ts";
+import { ConflictError, DiskFullError, SystemError } from "../../src/errors.ts";
+import { PrivateView } from "../../src/memory/private-view.ts";
 import { diskError, observeDisk } from "../../src/memory/store-file.ts";
 import { cleanTemp, tempFolder } from "../support/temp.ts";
 import { randomFrom } from "./disk.ts";
@@ -141,6 +142,103 @@ describe("bulk writes", () => {
   });
 });
 
+describe("bulk writes over what exists", () => {
+  const spillBytes = 2 ** 16;
+  const SIZE = 100 * PAGE;
+
+  async function filled(more: StoreOptions = {}): Promise<ArrayStore> {
+    const one = store(tempFolder(), { spillBytes, spillInterval: 0, ...more });
+    await one.transact(() => void one.create("a", { dtype: "f64", shape: SIZE }).set([[0, SIZE]], numbers(SIZE, 0)));
+    return one;
+  }
+
+  for (const dirtyWay of ["scan", "pagemap", "compare"] as const)
+    it(`do not stay in memory, and are the transaction's as any others (${dirtyWay})`, async () => {
+      const one = await filled({ dirtyWay: dirtyWay === "scan" ? PrivateView.way() : dirtyWay });
+      const a = one.array("a", "f64");
+      const view = a.typed();
+      const model = numbers(SIZE, 0);
+      const first = one.begin();
+      a.fill(3);
+      assert.deepEqual([one.changedBytes(), view[0], view.at(-1), a.sum()], [0, 3, 3, 3 * SIZE]);
+      first.abort();
+      assert.deepEqual(view, model);
+      const second = one.begin();
+      view[7 * PAGE] = -1;
+      a.set([[3, SIZE - 5]], numbers(SIZE - 8, 1000));
+      model.set(numbers(SIZE - 8, 1000), 3);
+      /* The first page and the last are not whole. */
+      assert.equal(one.changedBytes(), 2 * 8 * PAGE);
+      const savepoint = second.savepoint();
+      a.fill(9);
+      view[50 * PAGE] = 10;
+      second.rollback(savepoint);
+      assert.deepEqual(view, model);
+      a.set([[PAGE, 90 * PAGE]], view.subarray(0, 89 * PAGE));
+      model.copyWithin(PAGE, 0, 89 * PAGE);
+      assert.deepEqual(view, model);
+      view[60 * PAGE] = model[60 * PAGE] = 0.5;
+      await second.commit();
+      assert.deepEqual(view, model);
+      const third = one.begin();
+      a.fill(1);
+      a.resize(10 * PAGE);
+      a.resize(20 * PAGE);
+      await third.commit();
+      assert.deepEqual([a.get(10 * PAGE - 1), a.get(10 * PAGE), a.sum()], [1, 0, 10 * PAGE]);
+      await one.checkpoint();
+      assert.deepEqual(one.engine.verify(), []);
+      one.close();
+      assert.equal(store(one.folder).array("a").sum(), 10 * PAGE);
+    });
+
+  it("conflict page by page with what others wrote", async () => {
+    const one = await filled();
+    const two = store(one.folder);
+    const transaction = one.begin();
+    one.array("a").set([[0, 50 * PAGE]], 1);
+    await two.transact(() => two.array("a").set([60 * PAGE], -1));
+    await two.transact(() => two.array("a").set([20 * PAGE], -1));
+    await assert.rejects(
+      () => transaction.commit(),
+      (error) => error instanceof ConflictError && error.pages.join() === "20",
+    );
+    assert.equal(one.array("a").get(0), 0);
+  });
+
+  it("a second time in one transaction, over an array that it has made", async () => {
+    const one = store(tempFolder(), { spillBytes });
+    const a = await one.transact(() => {
+      const made = one.create("a", { dtype: "f64", shape: SIZE });
+      made.fill(1);
+      made.fill(2);
+      assert.equal(one.changedBytes(), 0);
+      made.append(numbers(SIZE, 0));
+      return made;
+    });
+    assert.deepEqual([a.get(0), a.get(SIZE - 1), a.get(SIZE + 1), a.get(-1)], [2, 2, 1, SIZE - 1]);
+    assert.deepEqual(one.engine.verify(), []);
+  });
+
+  it("that find the disk full or broken leave the transaction as it was", async () => {
+    for (const errno of ["ENOSPC", "EIO"]) {
+      const one = await filled();
+      const a = one.array("a", "f64");
+      const transaction = one.begin();
+      a.set([5], -5);
+      observeDisk(({ kind, path: file }) => {
+        if (kind === "write" && file.includes("spill-")) throw diskError(errno, kind, file);
+        return undefined;
+      });
+      assert.throws(() => a.fill(3), errno === "EIO" ? SystemError : DiskFullError);
+      observeDisk(undefined);
+      assert.deepEqual([a.get(4), a.get(5), a.get(-1)], [4, -5, SIZE - 1]);
+      await transaction.commit();
+      assert.equal(a.get(5), -5);
+    }
+  });
+});
+
 describe("an array that outgrows its address space", () => {
   it("moves with all that was changed, and its old views have length 0", async () => {
     const one = store(tempFolder(), { reserve: 2 ** 14 });
@@ -186,7 +284,7 @@ describe("random transactions", () => {
   const rounds = process.env.OUTCORE_LONG ? 400 : 40;
   it(`do what a plain array does, ${rounds} of them`, async () => {
     const random = randomFrom(Number(process.env.OUTCORE_SEED ?? 7));
-    let one = store(tempFolder());
+    let one = store(tempFolder(), { spillBytes: 2 ** 15 });
     let model: number[] = new Array(1000).fill(0);
     await one.transact(() => one.create("a", { dtype: "f64", shape: 1000 }));
     let value = 0;
@@ -243,7 +341,7 @@ describe("random transactions", () => {
       if (random(6) === 0) {
         if (random(2) === 0) one.close();
         else one.engine[Symbol.dispose]();
-        one = store(one.folder);
+        one = store(one.folder, random(2) === 0 ? {} : { spillBytes: 2 ** 15 });
         assert.deepEqual(Array.from(one.array("a", "f64").typed()), model, `reopened after round ${round}`);
       }
     }

@@ -30,8 +30,6 @@ describe("power loss", () => {
     "trustHomes",
     "trustLog",
     "trustFailed",
-    "trustNames",
-    "leaveUnfinished",
   ];
   for (const name of mutants)
     it(`is survived only with every part of the protocol: ${name} is noticed`, async () => {
