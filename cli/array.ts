@@ -16,8 +16,12 @@ import { bytes, say, table } from "./terminal.ts";
 
 const PIECE = 2 ** 24;
 
-async function withStore(folder: string, work: (store: ArrayStore) => void | Promise<void>, create = false) {
-  const store = openStore(folder, { create });
+async function withStore(
+  folder: string,
+  work: (store: ArrayStore) => void | Promise<void>,
+  { create = false, at }: { create?: boolean; at?: string | undefined } = {},
+) {
+  const store = openStore(folder, at === undefined ? { create } : { at });
   try {
     await work(store);
   } finally {
@@ -71,17 +75,17 @@ function openFile(file: string, flags: "r" | "wx"): number {
   }
 }
 
-function exportArray(folder: string, name: string, file: string): Promise<void> {
-  return withStore(folder, (store) => {
+function exportArray(folder: string, name: string, file: string, { at }: { at?: string }): Promise<void> {
+  const work = (store: ArrayStore): void => {
     const transaction = store.begin();
     const array = store.array(name);
     const fd = openFile(file, "wx");
     let whole = false;
     try {
-      let at = 0;
+      let end = 0;
       const write = (part: Uint8Array): void => {
-        for (let done = 0; done < part.length; ) done += fs.writeSync(fd, part, done, part.length - done, at + done);
-        at += part.length;
+        for (let done = 0; done < part.length; ) done += fs.writeSync(fd, part, done, part.length - done, end + done);
+        end += part.length;
       };
       if (file.endsWith(".npy")) write(npyHeader(array.dtype, array.shape, array.order));
       for (const { data } of array.blocks(PIECE / array.itemSize))
@@ -93,7 +97,8 @@ function exportArray(folder: string, name: string, file: string): Promise<void> 
       if (!whole) fs.rmSync(file);
       transaction.abort();
     }
-  });
+  };
+  return withStore(folder, work, { at });
 }
 
 interface ImportOptions {
@@ -148,7 +153,7 @@ function importArray(folder: string, name: string, file: string, options: Import
       const array = store.array(name);
       say(`${name}: ${array.dtype} [${array.shape.join(", ")}], ${bytes(array.nbytes)} from ${file}`);
     },
-    true,
+    { create: true },
   );
 }
 
@@ -172,6 +177,7 @@ export function arrayCommand(): Command {
     .argument(store)
     .argument("<array>")
     .argument("<file>", "a new file; elements as they lie, with a header when it ends in .npy")
+    .option("--at <snapshot>", "as it was at the named snapshot")
     .description("write an array to a file")
     .action(exportArray);
   command

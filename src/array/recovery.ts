@@ -10,14 +10,23 @@ import type { Homes } from "./homes.ts";
 import { after } from "./log.ts";
 import { mutations } from "./mutations.ts";
 import type { SharedState } from "./shared-state.ts";
-import { writeSuperblock } from "./superblocks.ts";
+import { readSuperblock, writeSuperblock } from "./superblocks.ts";
 
-/** Whether there is a store. One whose making was interrupted has no superblock and nothing else. */
+/** Whether there is a store. One whose making was interrupted has no whole superblock and nothing else. */
 export function isMade(path: string): boolean {
-  const { existsSync, statSync, readdirSync } = builtin("fs");
+  const { existsSync, readdirSync } = builtin("fs");
   if (!existsSync(path)) return false;
-  const others = readdirSync(builtin("path").dirname(path)).some((name) => /^(log\.|a\d)/.test(name));
-  return others || statSync(path).size >= SUPERBLOCK_BYTES;
+  if (readdirSync(builtin("path").dirname(path)).some((name) => /^(log\.|a\d)/.test(name))) return true;
+  const head = StoreFile.open(path, false);
+  try {
+    readSuperblock(head, Number.POSITIVE_INFINITY);
+    return true;
+  } catch (error) {
+    if (error instanceof CorruptError) return false;
+    throw error;
+  } finally {
+    head.close();
+  }
 }
 
 /** Makes an empty store; `path` is that of its file `head`. */

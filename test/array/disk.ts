@@ -45,6 +45,7 @@ export class Recorder {
   /** Failed syncs by file, and how many each open file knows of. */
   #errors = new Map<string, number>();
   #known = new WeakMap<object, number>();
+  #errno = "EIO";
 
   start(folder: string): void {
     observeFolder(folder, (step) => this.#see(step));
@@ -81,7 +82,7 @@ export class Recorder {
     const errors = this.#errors.get(file) ?? 0;
     if (kind === "sync" && opened !== undefined && this.#known.get(opened) !== errors) {
       this.#known.set(opened, errors);
-      throw diskError("EIO", kind, file);
+      throw diskError(this.#errno, kind, file);
     }
     this.steps.push({ kind, name, offset, length, bytes: kind === "write" ? bytes() : none });
   }
@@ -95,6 +96,7 @@ export class Recorder {
     if (kind === "sync" && opened !== undefined && fault !== "kill") {
       const errors = (this.#errors.get(file) ?? 0) + 1;
       this.#errors.set(file, errors);
+      this.#errno = fault === "ENOSPC" ? fault : "EIO";
       this.#known.set(opened, errors);
       this.steps.push({ kind: "lost", name, offset: 0, length: 0, bytes: none });
     }

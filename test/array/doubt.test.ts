@@ -4,7 +4,7 @@ import path from "node:path";
 import { afterEach, describe, it } from "vitest";
 import { type ArrayStore, openStore } from "../../src/array/main.ts";
 import { type Mutations, mutations } from "../../src/array/mutations.ts";
-import { PoisonedError } from "../../src/errors.ts";
+import { DiskFullError, PoisonedError } from "../../src/errors.ts";
 import { observeDisk } from "../../src/memory/store-file.ts";
 import { cleanTemp } from "../support/temp.ts";
 import { type Fault, fastFolder, Recorder } from "./disk.ts";
@@ -53,12 +53,12 @@ class Tale {
   }
 
   /** What any power loss shows that must not be. */
-  losses(): Promise<string[]> {
+  losses(last?: number): Promise<string[]> {
     this.recorder.stop();
     for (const each of open.splice(0)) each.engine[Symbol.dispose]();
     const { steps } = this.recorder;
     const history = { hit: this.recorder.hit, steps, attempts: this.attempts, wrong: [] };
-    return exploreEvery(path.dirname(this.folder), history, 6);
+    return exploreEvery(path.dirname(this.folder), history, 6, last);
   }
 }
 
@@ -300,4 +300,68 @@ describe("a process that dies in a checkpoint", () => {
       assert.deepEqual(await tale.losses(), [], `${kind} ${file}`);
     }
   }, 60_000);
+});
+
+describe("with another connection that commits on, and a reader", () => {
+  for (const fault of ["ENOSPC", "EIO", "kill", "death"] as const)
+    it(`${fault} at every step of a commit and a checkpoint loses nothing`, async () => {
+      for (let step = 0; ; step++) {
+        const tale = new Tale();
+        const one = tale.open();
+        await made(tale, one);
+        let two = tale.open();
+        await tale.commit(two, () => fill(two, 2));
+        const reader = tale.open();
+        const reading = reader.begin();
+        assert.equal(reader.array("a").get(0), 2);
+        tale.recorder.fail(fault, step);
+        const append = async (): Promise<void> => {
+          await tale.commit(one, () => {
+            fill(one, 3);
+            one.array("a").append(new Float64Array(8 * PAGE).fill(3));
+          });
+          await one.checkpoint();
+        };
+        const error = await append().then(
+          () => undefined,
+          (reason: unknown) => reason,
+        );
+        const [hit = "nothing"] = tale.recorder.hit;
+        tale.recorder.fail(undefined);
+        const where = `${hit}: ${String(error)}`;
+        if (fault === "EIO") assert.equal(error instanceof PoisonedError, hit !== "nothing", where);
+        else if (fault === "ENOSPC") assert.ok(error === undefined || error instanceof DiskFullError, where);
+        else assert.equal(error !== undefined, hit !== "nothing", where);
+        gone(one);
+        /* Until home files are in doubt it reads what it read. */
+        if (!reader.engine.poisoned) {
+          assert.deepEqual([reader.array("a").get(0), reader.array("a").size], [2, 8 * PAGE], where);
+          reading.abort();
+        }
+        /* Each open file is told once of a sync that failed. */
+        for (let tries = 0; tries < 2; tries++)
+          await two.checkpoint().catch((reason: unknown) => {
+            assert.ok(
+              reason instanceof PoisonedError || reason instanceof DiskFullError,
+              `${where}; ${String(reason)}`,
+            );
+            if (!two.engine.poisoned) return;
+            gone(two);
+            two = tale.open();
+          });
+        await two.checkpoint();
+        two.refresh();
+        const value = two.array("a").get(0) as number;
+        assert.ok(value === 3 || (value === 2 && error !== undefined), where);
+        assert.equal(two.array("a").size, value === 3 ? 16 * PAGE : 8 * PAGE, where);
+        await tale.commit(two, () => fill(two, 4));
+        await two.checkpoint();
+        assert.deepEqual(two.engine.verify(), [], where);
+        assert.deepEqual(await tale.losses(1), [], where);
+        if (hit === "nothing") {
+          assert.ok(step > 12);
+          break;
+        }
+      }
+    }, 120_000);
 });

@@ -104,13 +104,17 @@ function loseInRecovery(disk: Disk, folder: string, random: (limit: number) => n
   return lose(disk, recorder.steps, random(recorder.steps.length + 1), random);
 }
 
-/** Power losses before each step of a history from its first attempt on, `times` each; what is wrong. */
-export async function exploreEvery(folder: string, history: History, times: number): Promise<string[]> {
+/** Power losses before each step of a history or its `last` ones, `times` each; what is wrong. */
+export async function exploreEvery(
+  folder: string,
+  history: History,
+  times: number,
+  last: number = Number.POSITIVE_INFINITY,
+): Promise<string[]> {
   const random = randomFrom(1);
   const { steps } = history;
   const wrong: string[] = [];
-  const first = steps.findIndex(({ kind, name }) => kind === "mark" && name === "attempt 1");
-  for (let cut = first; cut <= steps.length; cut++)
+  for (let cut = Math.max(0, steps.length - last); cut <= steps.length; cut++)
     for (let i = 0; i < times; i++) {
       const crash = path.join(folder, "crash");
       lay(lose(new Map(), steps, cut, random), crash);
@@ -140,9 +144,8 @@ export async function explore(
     const history = await workload(path.join(folder, "work"), workSeed, 12);
     wrong.push(...history.wrong.map((problem) => `workload ${workSeed}: ${problem}`));
     const { steps } = history;
-    const first = steps.findIndex(({ kind, name }) => kind === "mark" && name === "attempt 1");
     for (let i = 0; i < PER_WORKLOAD && done < histories; i++, done++) {
-      const cut = first + random(steps.length + 1 - first);
+      const cut = random(steps.length + 1);
       let disk: Disk = lose(new Map(), steps, cut, random);
       lay(disk, crash);
       for (let again = random(3); again === 0; again = random(3)) {

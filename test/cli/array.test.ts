@@ -47,6 +47,36 @@ describe("outcore array", () => {
     again.close();
   });
 
+  it("exports an array as it was at a named snapshot", async () => {
+    const folder = tempFolder();
+    const [store, then, now] = ["store", "then.raw", "now.raw"].map((name) => path.join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    const made = openStore(store);
+    await made.transact(() => made.create("a", { dtype: "u8", shape: 3 }).fill(1));
+    await made.transact(() => made.keepSnapshot("old"));
+    await made.transact(() => {
+      made.array("a").resize(4);
+      made.array("a").fill(2);
+    });
+    made.close();
+    assert.equal((await cli("export", store, "a", then, "--at", "old")).code, 0);
+    assert.equal((await cli("export", store, "a", now)).code, 0);
+    assert.deepEqual(
+      [[...fs.readFileSync(then)], [...fs.readFileSync(now)]],
+      [
+        [1, 1, 1],
+        [2, 2, 2, 2],
+      ],
+    );
+    const none = await cli("export", store, "a", path.join(folder, "none"), "--at", "never");
+    assert.equal(none.code, 1);
+    assert.match(none.stdout, /snapshot "never".*NOT_FOUND/);
+    assert.equal(fs.existsSync(path.join(folder, "none")), false);
+  });
+
   it("imports what it exported, byte for byte, in any type and order, and empty arrays too", async () => {
     const folder = tempFolder();
     const store = path.join(folder, "store");
