@@ -94,6 +94,8 @@ export class History {
         this.cursor = this.baseEnd = startOf(this.superblock);
         this.records = [];
         reloaded = true;
+      } else if (this.superblock.applied === this.cursor.txid && !this.#isAtStart()) {
+        this.#goToStart();
       } else if (++attempt > 100) {
         const { segment, offset, txid } = this.cursor;
         throw new CorruptError(this.#log.path(segment), offset, `the record of transaction ${txid + 1} is not there`);
@@ -106,7 +108,18 @@ export class History {
   followSuperblock(): void {
     this.superblock = readSuperblock(this.#head, this.#proven());
     this.fold(this.superblock.applied);
-    if (this.superblock.applied === this.cursor.txid) this.cursor = this.baseEnd = startOf(this.superblock);
+    if (this.superblock.applied === this.cursor.txid) this.#goToStart();
+  }
+
+  #isAtStart(): boolean {
+    const { segment, offset } = this.superblock;
+    return segment === this.cursor.segment && offset === this.cursor.offset;
+  }
+
+  /** Where all that is read is applied the log goes on where the superblock says. */
+  #goToStart(): void {
+    this.fold(this.superblock.applied);
+    this.cursor = this.baseEnd = startOf(this.superblock);
   }
 
   /** The state that views show: it is older than the cursor while records are unseen. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterEach, describe, it } from "vitest";
 import {
   type ArrayStore,
@@ -311,6 +312,19 @@ describe("references", () => {
     const { store: other, view } = openReference(JSON.parse(JSON.stringify(one.array("bytes").reference([1]))));
     open.push(other);
     assert.deepEqual(view.toNested(), [7, 7]);
+  });
+
+  it("a store opens by path and by URL, and an array's view comes asynchronously too", async () => {
+    const { store: one, a } = await counted([6, 4], "i32");
+    await one.transact(() => void a.set([1, 2], -1));
+    const url = pathToFileURL(one.folder);
+    for (const place of [one.folder, url, url.href]) {
+      const other = openStore(place, { reserve: 2 ** 26, create: false });
+      open.push(other);
+      const view = await other.array("a", "i32").viewAsync(1);
+      assert.deepEqual(view.toNested(), [4, 5, -1, 7]);
+      await assert.rejects(() => other.array("a").viewAsync(6), RangeError);
+    }
   });
 
   it("a view of a view is one of the array", async () => {

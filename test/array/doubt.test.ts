@@ -302,6 +302,27 @@ describe("a process that dies in a checkpoint", () => {
   }, 60_000);
 });
 
+describe("a process that dies in a commit right after a checkpoint", () => {
+  it("leaves a log that others, and those who were not asked, go on to read", async () => {
+    const tale = new Tale();
+    const [one, two, three] = [tale.open(), tale.open(), tale.open()];
+    await made(tale, one);
+    await tale.commit(one, () => fill(one, 1.5));
+    for (const each of [two, three]) each.refresh();
+    await one.checkpoint();
+    const append = (): void => one.array("a").append(new Float64Array(16 * PAGE).fill(9));
+    await tale.failing("kill", "sync", /a1\.dat/, () => tale.commit(one, append));
+    gone(one);
+    await tale.commit(two, () => fill(two, 2));
+    three.refresh();
+    assert.equal(three.array("a").get(0), 2);
+    await tale.commit(three, () => fill(three, 3));
+    two.refresh();
+    assert.equal(two.array("a").get(0), 3);
+    assert.deepEqual(await tale.losses(), []);
+  });
+});
+
 describe("with another connection that commits on, and a reader", () => {
   for (const fault of ["ENOSPC", "EIO", "kill", "death"] as const)
     it(`${fault} at every step of a commit and a checkpoint loses nothing`, async () => {

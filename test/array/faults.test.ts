@@ -6,9 +6,18 @@ import process from "node:process";
 import { afterEach, describe, it } from "vitest";
 import { native } from "../../ffi/load.ts";
 import { type ArrayStore, openStore, type StoreOptions } from "../../src/array/main.ts";
-import { CorruptError, LockedError, OutcoreError, TruncatedError, UnsupportedFileError } from "../../src/errors.ts";
+import { readSuperblock, writeSuperblock } from "../../src/array/superblocks.ts";
+import {
+  CorruptError,
+  LockedError,
+  OutcoreError,
+  StoreFormatError,
+  TruncatedError,
+  UnsupportedFileError,
+} from "../../src/errors.ts";
 import { DataFile } from "../../src/memory/data-file.ts";
 import { lockRange } from "../../src/memory/lock.ts";
+import { StoreFile } from "../../src/memory/store-file.ts";
 import { fixture, line, run, start } from "../support/run.ts";
 import { cleanTemp, tempFolder } from "../support/temp.ts";
 
@@ -136,6 +145,25 @@ describe("a place that is no good for a store", () => {
     }
     assert.deepEqual(fs.readdirSync(folder), ["lock"]);
     store(folder);
+  });
+
+  it("a store that was made with pages of another size is refused, and left as it is", async () => {
+    const one = await filled();
+    one.close();
+    const head = path.join(one.folder, "head");
+    const before = fs.readFileSync(head);
+    const file = StoreFile.open(head, true);
+    const newest = readSuperblock(file, Number.POSITIVE_INFINITY);
+    writeSuperblock(file, { ...newest, sequence: newest.sequence + 1, pageSize: 2 * newest.pageSize });
+    file.close();
+    const after = fs.readFileSync(head);
+    assert.throws(
+      () => store(one.folder),
+      (error) => error instanceof StoreFormatError && /pages of/.test(error.message),
+    );
+    assert.deepEqual(fs.readFileSync(head), after);
+    fs.writeFileSync(head, before);
+    assert.equal(store(one.folder).array("a").get(5), 5);
   });
 
   it("a path that is a file, or has no folder above, is an error of ours", () => {
