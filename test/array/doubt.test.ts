@@ -6,12 +6,15 @@ import { type ArrayStore, openStore } from "../../src/array/main.ts";
 import { type Mutations, mutations } from "../../src/array/mutations.ts";
 import { DiskFullError, PoisonedError } from "../../src/errors.ts";
 import { observeDisk } from "../../src/memory/store-file.ts";
+import { count } from "../support/counts.ts";
 import { cleanTemp } from "../support/temp.ts";
 import { type Fault, fastFolder, Recorder } from "./disk.ts";
 import { exploreEvery } from "./explorer.ts";
 import { type Attempt, options, PAGE, stateOf } from "./workload.ts";
 
 const open: ArrayStore[] = [];
+/** Power losses in each place. */
+const times = count({ long: 12, usual: 3, brief: 1 });
 
 afterEach(() => {
   observeDisk(undefined);
@@ -53,12 +56,12 @@ class Tale {
   }
 
   /** What any power loss shows that must not be. */
-  losses(last?: number): Promise<string[]> {
+  losses(last?: number, often: number = times): Promise<string[]> {
     this.recorder.stop();
     for (const each of open.splice(0)) each.engine[Symbol.dispose]();
     const { steps } = this.recorder;
     const history = { hit: this.recorder.hit, steps, attempts: this.attempts, wrong: [] };
-    return exploreEvery(path.dirname(this.folder), history, 6, last);
+    return exploreEvery(path.dirname(this.folder), history, often, last);
   }
 }
 
@@ -209,7 +212,7 @@ describe("after a sync that failed, and after a death in the middle of one", () 
       try {
         const tale = new Tale();
         await tell(tale);
-        assert.ok((await tale.losses()).length > 0);
+        assert.ok((await tale.losses(undefined, 12)).length > 0);
       } finally {
         Object.assign(mutations, { [mutant]: undefined });
       }
@@ -225,6 +228,9 @@ async function forgotten(): Promise<{ tale: Tale; two: ArrayStore }> {
   const home = path.join(tale.folder, "a1.dat");
   const before = fs.readFileSync(home);
   await tale.commit(one, () => fill(one, 2));
+  /* The home file has it, and whoever comes shows it from there. */
+  one.refresh();
+  assert.equal(one.engine.applied, 2);
   const two = tale.open();
   await tale.failing("EIO", "sync", /a1\.dat/, () => one.checkpoint());
   /* Memory was short, and the page was read again. */
@@ -248,7 +254,7 @@ describe("pages of a home file that did not reach the disk, and were forgotten",
     three.refresh();
     assert.deepEqual([three.array("a").get(0), three.array("a").get(1)], [2, 7]);
     assert.deepEqual(await tale.losses(), []);
-  });
+  }, 60_000);
 
   it("also in the middle of a transaction, which cannot commit what it made of them", async () => {
     const tale = new Tale();
@@ -261,7 +267,7 @@ describe("pages of a home file that did not reach the disk, and were forgotten",
     await tale.failing("EIO", "sync", /a1\.dat/, () => one.checkpoint());
     await assert.rejects(() => transaction.commit(), PoisonedError);
     assert.deepEqual(await tale.losses(), []);
-  });
+  }, 60_000);
 
   it("would be committed anew by whoever did not ask", async () => {
     mutations.ignoreDoubt = true;
@@ -320,7 +326,7 @@ describe("a process that dies in a commit right after a checkpoint", () => {
     two.refresh();
     assert.equal(two.array("a").get(0), 3);
     assert.deepEqual(await tale.losses(), []);
-  });
+  }, 60_000);
 });
 
 describe("with another connection that commits on, and a reader", () => {

@@ -104,7 +104,7 @@ function loseInRecovery(disk: Disk, folder: string, random: (limit: number) => n
   return lose(disk, recorder.steps, random(recorder.steps.length + 1), random);
 }
 
-/** Power losses before each step of a history or its `last` ones, `times` each; what is wrong. */
+/** Power losses before each step of a history, or its `last` ones, `times` each; the first thing that is wrong. */
 export async function exploreEvery(
   folder: string,
   history: History,
@@ -113,15 +113,14 @@ export async function exploreEvery(
 ): Promise<string[]> {
   const random = randomFrom(1);
   const { steps } = history;
-  const wrong: string[] = [];
   for (let cut = Math.max(0, steps.length - last); cut <= steps.length; cut++)
     for (let i = 0; i < times; i++) {
       const crash = path.join(folder, "crash");
       lay(lose(new Map(), steps, cut, random), crash);
       const problem = await judge(crash, history, knownAt(steps, cut));
-      if (problem !== undefined) wrong.push(`cut ${cut} of ${steps.length}: ${problem}`);
+      if (problem !== undefined) return [`cut ${cut} of ${steps.length}: ${problem}`];
     }
-  return wrong;
+  return [];
 }
 
 const PER_WORKLOAD = 50;
