@@ -7,7 +7,7 @@ const LEAST = 8 * 2 ** 20;
 /** Part of the budget that garbage may take. */
 const SHARE = 0.3;
 /** For each collection so many times its duration pass before the next one: a large heap takes long. */
-const REST = 4;
+const REST = 2;
 
 type Bun = { gc(now: boolean): void };
 
