@@ -81,8 +81,10 @@ async function measure(what: "arrays" | "pairs", context: Context): Promise<Map<
   const work = { folder: context.folder, arrays, pairs, budget: BUDGET };
   const all = new Map<string, Costs[]>();
   const peers = new Map<string, PeerProcess>();
+  const names = ["ours", ...peersOf[what]];
   for (let round = 0; round <= rounds; round++) {
-    for (const name of ["ours", ...peersOf[what]]) {
+    /* Whoever comes next finds the memory that the one before has given back, and a disk that is still at work. */
+    for (const name of round % 2 === 0 ? names : [...names].reverse()) {
       let costs: Costs;
       if (name === "ours") {
         const store = new ChestStore();

@@ -220,6 +220,13 @@ double oc_sync(int32_t fd, int32_t data_only) {
   return RESULT(result);
 }
 
+double oc_sync_begin(int32_t fd, double offset, double length) {
+  (void)fd;
+  (void)offset;
+  (void)length;
+  return -ENOSYS;
+}
+
 static double read_ahead(int fd, off_t offset, off_t length) {
   double size = oc_size(fd, 0);
   if (size < 0) return size;

@@ -208,6 +208,10 @@ double oc_sync(int32_t fd, int32_t data_only) {
   return RESULT(result);
 }
 
+double oc_sync_begin(int32_t fd, double offset, double length) {
+  return RESULT(sync_file_range(fd, (off_t)offset, (off_t)length, SYNC_FILE_RANGE_WRITE));
+}
+
 double oc_fadvise(int32_t fd, double offset, double length, int32_t advice) {
   static const int kinds[] = {POSIX_FADV_NORMAL, POSIX_FADV_SEQUENTIAL, POSIX_FADV_RANDOM, POSIX_FADV_WILLNEED,
                               POSIX_FADV_DONTNEED};

@@ -22,7 +22,7 @@
 #endif
 
 /* Raised whenever a name, a parameter or the layout of a shared structure changes. */
-#define OC_ABI 1
+#define OC_ABI 2
 
 /* ---- about the system ------------------------------------------------------------------------ */
 
@@ -135,6 +135,10 @@ OC_API double oc_punch(int32_t fd, double offset, double length);
 
 /* Makes the file durable: data_only 1 leaves out times and the like (fdatasync). */
 OC_API double oc_sync(int32_t fd, int32_t data_only);
+
+/* Begins to write what is dirty in [offset, offset + length) to the disk and does not wait for it: oc_sync will have less
+ * to do. It makes nothing durable, and -ENOSYS is no reason to worry. */
+OC_API double oc_sync_begin(int32_t fd, double offset, double length);
 
 /* Advice on reading [offset, offset + length) of a file; OC_ADVISE_NORMAL, SEQUENTIAL, RANDOM, WILLNEED, DONTNEED. */
 OC_API double oc_fadvise(int32_t fd, double offset, double length, int32_t advice);

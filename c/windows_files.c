@@ -363,6 +363,13 @@ double oc_sync(int32_t fd, int32_t data_only) {
   return FlushFileBuffers(handle) ? 0 : oc_win_failure();
 }
 
+double oc_sync_begin(int32_t fd, double offset, double length) {
+  (void)fd;
+  (void)offset;
+  (void)length;
+  return -ENOSYS;
+}
+
 double oc_fadvise(int32_t fd, double offset, double length, int32_t advice) {
   (void)fd;
   (void)offset;

@@ -7,7 +7,7 @@
 export type ArgumentType = "i32" | "f64" | "buffer";
 
 /** The ABI number that this table describes; the library must answer the same from `oc_abi`. */
-export const ABI = 1;
+export const ABI = 2;
 
 export const symbols = {
   oc_abi: [],
@@ -30,6 +30,7 @@ export const symbols = {
   oc_allocate: ["i32", "f64", "f64"],
   oc_punch: ["i32", "f64", "f64"],
   oc_sync: ["i32", "i32"],
+  oc_sync_begin: ["i32", "f64", "f64"],
   oc_fadvise: ["i32", "f64", "f64", "i32"],
   oc_lock: ["i32", "i32", "f64", "f64"],
   oc_object_open: ["buffer", "i32", "i32"],

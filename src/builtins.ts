@@ -8,6 +8,8 @@ import type Os from "node:os";
 import type Path from "node:path";
 import type Process from "node:process";
 import type Url from "node:url";
+import type V8 from "node:v8";
+import type Vm from "node:vm";
 import type Zlib from "node:zlib";
 
 /** The builtin modules that are used, by name. */
@@ -22,6 +24,8 @@ interface Builtins {
   readonly path: typeof Path;
   readonly process: typeof Process;
   readonly url: typeof Url;
+  readonly v8: typeof V8;
+  readonly vm: typeof Vm;
   readonly zlib: typeof Zlib;
 }
 

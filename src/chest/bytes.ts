@@ -3,6 +3,12 @@ import { builtin } from "../builtins.ts";
 /** Most bytes of a varint: 53 bits in groups of seven. */
 export const LONGEST_VARINT = 8;
 
+/** Bytes that hold anything, for who fills all of them at once: the engine need not. They have a buffer of their own. */
+export function unfilled(length: number): Uint8Array {
+  const { buffer } = builtin("buffer").Buffer.allocUnsafeSlow(length);
+  return buffer.byteLength === length ? new Uint8Array(buffer) : new Uint8Array(length);
+}
+
 /** A growing buffer that encoders write into; little-endian. */
 export class ByteWriter {
   bytes: Uint8Array<ArrayBuffer>;

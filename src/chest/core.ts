@@ -10,6 +10,7 @@ import {
 } from "../errors.ts";
 import type { ValueCoder } from "./codec/codec.ts";
 import { Committer } from "./committer.ts";
+import { LARGE } from "./evicted.ts";
 import { Garbage } from "./garbage.ts";
 import { decodeKey, type Key, KeyBytes } from "./keys.ts";
 import { Memory } from "./memory.ts";
@@ -105,7 +106,7 @@ export class Core<K extends Key = Key, V = unknown> {
     this.tier = tier;
     this.coder = coder;
     this.key = new KeyBytes(seed);
-    this.memory = new Memory(settings.policy);
+    this.memory = new Memory(settings.policy, settings.budget);
     this.size = tier.storedCount;
     const any = this as unknown as Core;
     this.spiller = new Spiller(any);
@@ -219,7 +220,8 @@ export class Core<K extends Key = Key, V = unknown> {
     const { start, end, sequence, expires, tags } = stored;
     const value = this.coder.decode(stored.format, stored.bytes, start, end, stored.owned) as V;
     counters.bytesRead += end - start;
-    this.garbage.add(OPERATION_GARBAGE + end - start);
+    /* A large value becomes garbage when it leaves memory. */
+    this.garbage.add(end - start < LARGE ? OPERATION_GARBAGE + end - start : OPERATION_GARBAGE);
     if (isMiss) counters.misses++;
     /* What a decoder of the user's has put into the chest meanwhile is newer. */
     if (version === this.version && (!isMiss || this.#isWorthKeeping(value))) {

@@ -1,3 +1,4 @@
+import { Evicted } from "./evicted.ts";
 import { KeyBytes } from "./keys.ts";
 import { type Entry, Policy, type PolicyName } from "./policy.ts";
 import { Resident } from "./resident.ts";
@@ -9,9 +10,11 @@ export class Memory {
   /** Dirty entries, and some that no longer are. */
   listed: Entry[] = [];
   dirtyCount = 0;
+  readonly evicted: Evicted;
   #resident: Resident = new Resident(new KeyBytes(0));
 
-  constructor(policy: PolicyName) {
+  constructor(policy: PolicyName, budget: number) {
+    this.evicted = new Evicted(budget);
     this.policy = new Policy(policy);
   }
 
@@ -34,10 +37,15 @@ export class Memory {
     this.#resident.delete(entry.key);
     this.policy.remove(entry);
     this.used -= entry.weight;
+    this.evicted.add(entry.weight);
     this.markClean(entry);
+    /* The list of dirty entries may hold the entry for long. */
+    entry.value = undefined;
   }
 
+  /** The value of an entry is replaced by one of another weight. */
   reweigh(entry: Entry, weight: number): void {
+    this.evicted.add(entry.weight);
     this.used += weight - entry.weight;
     entry.weight = weight;
   }

@@ -93,6 +93,7 @@ export class Spiller {
       if ((++count & 15) === 0 && performance.now() > time) return;
     }
     this.#limitStaged();
+    memory.evicted.limit();
   }
 
   #limitStaged(): void {

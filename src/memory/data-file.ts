@@ -276,6 +276,11 @@ export class DataFile implements Tracked {
     check(this.#calls.oc_sync(this.fd, dataOnly ? 1 : 0), "sync", this.path);
   }
 
+  /** Begins to bring what was written there to the disk, without waiting: `sync` will be quicker. Promises nothing. */
+  beginSync(offset: number, length: number): void {
+    this.#calls.oc_sync_begin(this.fd, offset, length);
+  }
+
   /** Tells the system how [offset, offset + length) will be read; a hint, so a refusal is no error. */
   advise(kind: number, offset: number, length: number): void {
     this.#calls.oc_fadvise(this.fd, offset, length, kind);

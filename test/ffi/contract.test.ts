@@ -244,6 +244,7 @@ describe("descriptors", () => {
     assert.equal(errnoOf(calls.oc_truncate(open(file), -1)), "EINVAL");
     assert.equal(errnoOf(calls.oc_truncate(-1, 1)), "EBADF");
     assert.equal(errnoOf(calls.oc_sync(-1, 0)), "EBADF");
+    assert.ok(calls.oc_sync_begin(-1, 0, 1) < 0);
     assert.equal(errnoOf(calls.oc_allocate(-1, 0, 1)), "EBADF");
     assert.equal(errnoOf(calls.oc_allocate(open(file), 0, -1)), "EINVAL");
     assert.ok(calls.oc_punch(-1, 0, 1) < 0);
@@ -279,6 +280,8 @@ describe("descriptors", () => {
     const got = new Uint8Array(3 * page);
     calls.oc_pread(fd, got, 0, 3 * page, 0);
     assert.deepEqual([got[page - 1], got[page], got[2 * page - 1], got[2 * page]], [7, 0, 0, 7]);
+    const begun = calls.oc_sync_begin(fd, 0, 16 * page);
+    assert.ok(begun === 0 || errnoOf(begun) === "ENOSYS");
     assert.equal(calls.oc_sync(fd, 1), 0);
     assert.equal(calls.oc_sync(fd, 0), 0);
     for (let kind = 0; kind <= 4; kind++) assert.equal(calls.oc_fadvise(fd, 0, page, kind), 0);

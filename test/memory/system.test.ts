@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import process from "node:process";
 import { describe, it } from "vitest";
+import { ABI } from "../../ffi/symbols.ts";
 import { Mapping, systemInfo } from "../../src/memory/main.ts";
 
 describe("systemInfo", () => {
@@ -10,7 +11,7 @@ describe("systemInfo", () => {
     assert.match(info.runtime, /^(bun|deno|node) \d+\.\d+\.\d+/);
     assert.ok(["bun-ffi", "deno-ffi", "koffi", "node-ffi"].includes(info.backend));
     assert.ok(fs.existsSync(info.libraryPath));
-    assert.equal(info.abi, 1);
+    assert.equal(info.abi, ABI);
     assert.equal(info.platform, `${process.platform} ${process.arch}`);
     assert.equal(info.mapGranularity % info.pageSize, 0);
   });

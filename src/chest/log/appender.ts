@@ -58,6 +58,8 @@ export class Appender {
   drained: number;
   /** Bytes added since the last commit. */
   staged = 0;
+  /** Of these, bytes of extents. */
+  stagedExtents = 0;
   #active: Segment;
   #segments: Segments;
   #segmentSize: number;
@@ -183,8 +185,8 @@ export class Appender {
     active.synced = false;
     active.file.write(this.drained, this.#buffer.subarray(0, this.#buffered));
     this.drained += this.#buffered;
-    active.end = this.drained;
     this.#buffered = 0;
+    active.written(this.drained);
   }
 
   /** Adds a value, whose bytes are those of `source` when there is one; returns its position. */
@@ -276,7 +278,8 @@ export class Appender {
     }
     if (source === undefined) active.verified(this.drained);
     this.drained += value.length;
-    active.end = this.drained;
+    this.stagedExtents += value.length;
+    active.written(this.drained);
   }
 
   /** Makes room for removals, in the active segment and in the buffer: they will not call upon the disk. */

@@ -23,12 +23,13 @@ export class Pool {
   /** Counts uses. */
   static now = 0;
   #awake: Set<Sleeper> = new Set();
-  #sync: boolean;
+  /** What is written must be on the disk some time. */
+  readonly syncs: boolean;
   #onSyncFailed: (error: unknown) => void;
 
   /** `sync`: what was written must be on the disk before it rests, because nobody will sync it later. */
   constructor(sync: boolean, onSyncFailed: (error: unknown) => void) {
-    this.#sync = sync;
+    this.syncs = sync;
     this.#onSyncFailed = onSyncFailed;
   }
 
@@ -60,7 +61,7 @@ export class Pool {
     const idle = [...this.#awake].filter(({ isIdle }) => isIdle).sort((a, b) => b.used - a.used);
     const closing = idle.slice(KEPT_OPEN + Math.floor(Math.max(0, idle.length - KEPT_OPEN) / 2));
     for (const sleeper of closing) {
-      if (this.#sync && !sleeper.synced) {
+      if (this.syncs && !sleeper.synced) {
         try {
           sleeper.sync();
         } catch (error) {

@@ -1,10 +1,11 @@
 import { DamagedError, OutcoreError } from "../../errors.ts";
 import { Lease } from "../../memory/lease.ts";
+import { unfilled } from "../bytes.ts";
 import { decodeKey, describeKey, type KeyBytes } from "../keys.ts";
 import type { NewValue, StoredValue } from "../tier.ts";
 import type { Appender, ExtentSource } from "./appender.ts";
 import type { MappedMemory } from "./mapped.ts";
-import { crc, EXTENT, EXTENT_SIZE, PUT, RecordFields } from "./record.ts";
+import { EXTENT, EXTENT_SIZE, PUT, RecordFields } from "./record.ts";
 import { OFFSETS, type Segment } from "./segment.ts";
 import type { Segments } from "./segments.ts";
 
@@ -157,7 +158,7 @@ export class Records {
 
   /** A copy of a record's extent: read, not mapped, because a copy needs the memory once. */
   extent(segment: Segment, position: number, record: RecordFields): Uint8Array {
-    const copy = new Uint8Array(record.valueLength);
+    const copy = unfilled(record.valueLength);
     try {
       segment.copy(record.valueStart, copy);
     } catch (error) {
@@ -216,10 +217,8 @@ export class Records {
     const record = this.#record;
     if (!this.load(position, record)) throw this.damaged(position, "there is no record");
     if (record.format !== format || record.valueLength !== length) return false;
-    if (record.flags & EXTENT) {
-      if (crc(bytes, 0, length) !== record.valueCheck) return false;
-      return this.#segments.of(position).holds(record.valueStart, bytes, length);
-    }
+    if (record.flags & EXTENT)
+      return record.intact() && this.#segments.of(position).holds(record.valueStart, bytes, length);
     for (let i = 0; i < length; i++) if (bytes[i] !== record.bytes[record.valueStart + i]) return false;
     return true;
   }

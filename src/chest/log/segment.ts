@@ -4,8 +4,9 @@ import { typed } from "../../memory/check.ts";
 import { DataFile } from "../../memory/data-file.ts";
 import type { Lease } from "../../memory/lease.ts";
 import { Mapping } from "../../memory/mapping.ts";
-import { shortChecksum } from "../bytes.ts";
+import { shortChecksum, unfilled } from "../bytes.ts";
 import { Pool } from "./pool.ts";
+import { EXTENT_ALIGNMENT } from "./record.ts";
 
 export const SEGMENT_HEADER = 64;
 export const FORMAT_VERSION = 1;
@@ -15,8 +16,8 @@ export const MOST_SEGMENTS: number = 2 ** 20 - 1;
 const MAGIC = "OCCHEST\n";
 /** Memory is accounted in blocks of this size. */
 const BLOCK_BITS = 16;
-/** Bytes that are compared at a time. */
-const PIECE = 2 ** 18;
+/** Bytes from which on writing them to the disk begins while others are made. */
+const MUCH = 4 * 2 ** 20;
 /** Segments are mapped into views of at most this length; beyond lie extents, read by range. */
 const LONGEST = 2 ** 30;
 
@@ -104,6 +105,8 @@ export class Segment {
   #bytes: Uint8Array = new Uint8Array(0);
   #touched: Uint8Array = new Uint8Array(0);
   #verified: Set<number> | undefined;
+  /** Before this offset writing to the disk has begun. */
+  #begun = 0;
   #leases = 0;
   #isRetired = false;
 
@@ -268,15 +271,23 @@ export class Segment {
     this.file.readInto(offset, target);
   }
 
-  /** Whether the file has these bytes at an offset; read piece by piece, not mapped. */
+  /**
+   * Whether the file has these bytes at an offset. Through the mapping, which saves a copy; its memory is given back.
+   * @throws {TruncatedError} when the file does not reach that far.
+   */
   holds(offset: number, bytes: Uint8Array, length: number): boolean {
-    const piece = new Uint8Array(Math.min(length, PIECE));
-    for (let at = 0; at < length; at += PIECE) {
-      const part = piece.subarray(0, Math.min(PIECE, length - at));
-      this.file.readInto(offset + at, part);
-      if (builtin("buffer").Buffer.compare(part, bytes.subarray(at, at + part.length)) !== 0) return false;
+    const { Buffer } = builtin("buffer");
+    const stored = this.bytes.subarray(offset, offset + length);
+    if (stored.length < length) {
+      const copy = unfilled(length);
+      this.copy(offset, copy);
+      return Buffer.compare(copy, bytes.subarray(0, length)) === 0;
     }
-    return true;
+    const isEqual = Buffer.compare(stored, bytes.subarray(0, length)) === 0;
+    /* Pages that the file has lost are zeros, as the value may be: the last byte decides nothing. */
+    this.#mapping!.verify(offset, length, 0);
+    this.#mapping!.trim(offset, length);
+    return isEqual;
   }
 
   /** Whether the extent at `offset` has been found intact, or was written, by this process. */
@@ -293,6 +304,18 @@ export class Segment {
   note(sequence: number): void {
     if (this.least < 0 || sequence < this.least) this.least = sequence;
     if (sequence > this.most) this.most = sequence;
+  }
+
+  /**
+   * Records were written to the file up to `end`. What is to be on the disk, and is much, begins to go there: a sync
+   * finds little left to wait for. The last page is still being filled.
+   */
+  written(end: number): void {
+    this.end = end;
+    if (!this.#pool.syncs || end - this.#begun < MUCH) return;
+    const whole = end - (end % EXTENT_ALIGNMENT);
+    this.file.beginSync(this.#begun, whole - this.#begun);
+    this.#begun = whole;
   }
 
   sync(): void {

@@ -279,7 +279,9 @@ export class LogStore implements ColdTier {
 
   get staged(): number {
     const { appender, changes } = this.#log;
-    return (appender?.staged ?? 0) + changes.length * 100;
+    const { staged = 0, stagedExtents = 0 } = appender ?? {};
+    /* A byte of an extent costs no memory here, and less time than others when the log is read after a crash. */
+    return staged - stagedExtents * (3 / 4) + changes.length * 100;
   }
 
   get storedCount(): number {
@@ -304,6 +306,7 @@ export class LogStore implements ColdTier {
     state.nextSequence = nextSequence;
     if (this.#logBytes !== undefined) this.#logBytes += appender.staged;
     appender.staged = 0;
+    appender.stagedExtents = 0;
     if (sync) {
       syncLog(log);
       checkThere(log);
