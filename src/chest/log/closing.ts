@@ -79,6 +79,10 @@ function rollBack(log: OpenLog): void {
 
 export function closeAll(log: OpenLog): void {
   log.closed = true;
+  /* To the writer it is known. */
+  const last = Math.floor(log.state.committed / OFFSETS);
+  if (log.readOnly)
+    for (const segment of log.segments.opened()) if (segment.id >= last) segment.end = log.endOf(segment);
   log.index?.close();
   log.segments.close();
   log.head?.close();

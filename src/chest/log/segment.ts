@@ -1,5 +1,5 @@
 import { builtin } from "../../builtins.ts";
-import { ClosedError, FormatError, TruncatedError } from "../../errors.ts";
+import { ClosedError, FormatError, MappedIoError, TruncatedError } from "../../errors.ts";
 import { typed } from "../../memory/check.ts";
 import { DataFile } from "../../memory/data-file.ts";
 import type { Lease } from "../../memory/lease.ts";
@@ -191,8 +191,12 @@ export class Segment {
       try {
         mapping?.close();
       } catch (error) {
-        /* Closed segments lose the hole at their end, which no record was in. */
-        if (!(error instanceof TruncatedError)) throw error;
+        /*
+         * Closed segments lose the hole at their end, which no record was in; where there is no room for it, even looking
+         * for records there loses it.
+         */
+        const isHole = error instanceof MappedIoError && error.offset >= this.end;
+        if (!isHole && !(error instanceof TruncatedError)) throw error;
       }
     }
   }

@@ -20,6 +20,8 @@ const LOCK_NAME = "chest.lock";
 const ATTEMPTS = 1000;
 /** Pages of an index that is worth being gone through in order. */
 const LARGE_INDEX = 2048;
+/** Bytes of memory that a change takes until it is in the index. */
+const CHANGE_SIZE = 40;
 const LEAST_WASTE: number = 2 ** 20;
 
 /** The default tier: an append-only log of records in segments, and an index over it. docs/chest-format.md. */
@@ -279,7 +281,7 @@ export class LogStore implements ColdTier {
 
   get staged(): number {
     const { appender, changes } = this.#log;
-    return (appender?.staged ?? 0) + changes.length * 100;
+    return (appender?.staged ?? 0) + changes.length * CHANGE_SIZE;
   }
 
   get storedCount(): number {
@@ -343,8 +345,7 @@ export class LogStore implements ColdTier {
   }
 
   get resident(): number {
-    const { mapped, changes, appender } = this.#log;
-    return mapped.touched + (appender === undefined ? 0 : appender.resident + changes.bytes);
+    return this.#log.mapped.touched + this.#log.buffered;
   }
 
   get isWasteful(): boolean {
