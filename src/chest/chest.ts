@@ -26,7 +26,8 @@ function mappedLimit(budget: number, readOnly: boolean): number {
   return readOnly ? 7 * 2 ** 20 : Math.max(4 * 2 ** 20, budget / 4);
 }
 
-function openTier<K, V>(path: string, options: ChestOptions<K, V>, settings: Settings): ColdTier {
+/** `used`: what values take of the budget now. */
+function openTier<K, V>(path: string, options: ChestOptions<K, V>, settings: Settings, used: () => number): ColdTier {
   const readOnly = options.readOnly ?? false;
   if (options.tier !== undefined) return options.tier(path, { readOnly });
   const { budget, durability, segmentSize } = settings;
@@ -35,6 +36,7 @@ function openTier<K, V>(path: string, options: ChestOptions<K, V>, settings: Set
     sync: durability !== "none",
     segmentSize: Math.min(segmentSize, Math.max(2 ** 20, 2 ** Math.floor(Math.log2(Math.max(1, budget))))),
     mappedLimit: mappedLimit(budget, readOnly),
+    ...(budget >= LARGE_BUDGET && { spare: () => budget - used() }),
   });
 }
 
@@ -51,7 +53,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
   readonly path: string;
   /** Nothing can be changed. */
   readonly readOnly: boolean;
-  #core: Core<K, V>;
+  #core!: Core<K, V>;
   #temporary: boolean;
   /** Guards memoized calls against being made twice at once. */
   #pending: Map<unknown, Promise<V>> = new Map();
@@ -79,7 +81,8 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     this.path = given.path === undefined ? temporaryFolder() : builtin("path").resolve(given.path);
     let tier: ColdTier;
     try {
-      tier = typed("open", this.path, () => openTier(this.path, given, settings));
+      /* The tier is there before the values are. */
+      tier = typed("open", this.path, () => openTier(this.path, given, settings, () => this.#core?.memory.used ?? 0));
     } catch (error) {
       if (this.#temporary) removeTemporary(this.path);
       throw error;

@@ -8,6 +8,8 @@ const MOST_RESIDENT = 12_000_000;
 export const LARGE_BUDGET: number = 32 * 2 ** 20;
 /** What was staged is committed, without waiting for the disk, when it exceeds this. */
 export const MOST_STAGED: number = 64 * 2 ** 20;
+/** The same beside a small budget. */
+const MOST_STAGED_BESIDE: number = 4 * 2 ** 20;
 const SLICE = 4;
 
 /** Takes values out of memory when they do not fit: at once, or in slices. */
@@ -92,13 +94,15 @@ export class Spiller {
       }
       if ((++count & 15) === 0 && performance.now() > time) return;
     }
-    this.#limitStaged();
+    /* Nor because there is no room for a commit: the next change tries. */
+    if (strict) this.#limitStaged();
     memory.evicted.limit();
   }
 
   #limitStaged(): void {
-    const { tier, inBatch, committer } = this.#core;
-    if (tier.staged > MOST_STAGED && !inBatch && !committer.isCommitting) committer.commit(false, false);
+    const { tier, inBatch, committer, settings } = this.#core;
+    const most = settings.budget < LARGE_BUDGET ? MOST_STAGED_BESIDE : MOST_STAGED;
+    if (tier.staged > most && !inBatch && !committer.isCommitting) committer.commit(false, false);
   }
 
   /** Takes one value out of memory, storing it when it is not stored as it is. */

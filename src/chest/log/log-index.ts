@@ -39,6 +39,10 @@ export class LogIndex {
 
   find(h1: number, tag: number, isMatch: IsMatch): number {
     const { table } = this;
+    if (table.bytes > this.#mapped.allowed) {
+      const found = table.findUnmapped(h1, tag, isMatch);
+      if (found !== undefined) return found;
+    }
     const more = table.touch(h1);
     if (more !== 0) this.#mapped.touch(more);
     return table.find(h1, tag, isMatch);

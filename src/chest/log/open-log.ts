@@ -18,8 +18,10 @@ export interface LogOptions {
   readonly sync: boolean;
   /** Bytes of a segment. */
   readonly segmentSize: number;
-  /** Bytes of mapped memory that may be resident. */
+  /** Bytes of mapped memory that may be resident in any case. */
   readonly mappedLimit: number;
+  /** Bytes that it may take together with buffers when that is more. */
+  readonly spare?: () => number;
 }
 
 /** What the parts of one open log have in common. */
@@ -53,12 +55,20 @@ export class OpenLog {
     this.identity = identity;
     this.changes = new Changes(options.mappedLimit / 64);
     this.segments = new Segments(folder, !options.readOnly, options.sync, (error) => this.fail(error));
-    this.mapped = new MappedMemory(options.mappedLimit, () => {
-      this.segments.trim();
-      this.index?.table.trim();
-    });
+    this.mapped = new MappedMemory(
+      () => Math.max(options.mappedLimit, (options.spare?.() ?? 0) - this.buffered),
+      () => {
+        this.segments.trim();
+        this.index?.table.trim();
+      },
+    );
     this.records = new Records(this.segments, this.mapped, options.readOnly);
     this.walker = new Walker(this);
+  }
+
+  /** Bytes of memory that hold what is not in the file or the index yet. */
+  get buffered(): number {
+    return this.#appender === undefined ? 0 : this.#appender.resident + this.changes.bytes;
   }
 
   get appender(): Appender | undefined {

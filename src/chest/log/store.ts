@@ -20,6 +20,8 @@ const LOCK_NAME = "chest.lock";
 const ATTEMPTS = 1000;
 /** Pages of an index that is worth being gone through in order. */
 const LARGE_INDEX = 2048;
+/** Bytes of memory that a change takes until it is in the index. */
+const CHANGE_SIZE = 40;
 const LEAST_WASTE: number = 2 ** 20;
 
 /** The default tier: an append-only log of records in segments, and an index over it. docs/chest-format.md. */
@@ -281,7 +283,7 @@ export class LogStore implements ColdTier {
     const { appender, changes } = this.#log;
     const { staged = 0, stagedExtents = 0 } = appender ?? {};
     /* A byte of an extent costs no memory here, and less time than others when the log is read after a crash. */
-    return staged - stagedExtents * (3 / 4) + changes.length * 100;
+    return staged - stagedExtents * (3 / 4) + changes.length * CHANGE_SIZE;
   }
 
   get storedCount(): number {
@@ -346,8 +348,7 @@ export class LogStore implements ColdTier {
   }
 
   get resident(): number {
-    const { mapped, changes, appender } = this.#log;
-    return mapped.touched + (appender === undefined ? 0 : appender.resident + changes.bytes);
+    return this.#log.mapped.touched + this.#log.buffered;
   }
 
   get isWasteful(): boolean {

@@ -2,6 +2,7 @@ import { builtin } from "../../builtins.ts";
 import { LimitError } from "../../errors.ts";
 import { typed } from "../../memory/check.ts";
 import { checksum } from "../../memory/checksum.ts";
+import { DataFile } from "../../memory/data-file.ts";
 import { Mapping } from "../../memory/mapping.ts";
 import { shortChecksum } from "../bytes.ts";
 import { FORMAT_VERSION, type Identity, OFFSETS } from "./segment.ts";
@@ -22,6 +23,8 @@ const GROWTH = 1.5;
 const MAGIC = "OCCINDX\n";
 /** Whoever goes through all pages gives their memory back each time after so many. */
 const TRIM_PAGES = 4096;
+/** Slots that are read at once where pages are not mapped: most searches end within them. */
+const WINDOW = 48;
 /** Memory is accounted in runs of this many pages. */
 const RUN_BITS = 4;
 
@@ -71,6 +74,12 @@ export class Table {
   /** Pages whose checksum, taken at the last clean close, is still to be compared; undefined when there is none. */
   #unchecked: Uint8Array | undefined;
   #touched: Uint8Array;
+  /** For pages that are not to be mapped; undefined until it is needed, or when the file has been removed. */
+  #file: DataFile | undefined;
+  #isGone = false;
+  /** A page, or the first slots of a search in one. */
+  #read: Uint32Array = new Uint32Array(0);
+  #readBytes: Uint8Array = new Uint8Array(0);
 
   private constructor(mapping: Mapping, shape: Shape) {
     this.file = shape.file;
@@ -132,10 +141,19 @@ export class Table {
     return Math.floor((h1 * this.pages) / 2 ** 32);
   }
 
+  /** Bytes of its pages. */
+  get bytes(): number {
+    return this.pages * PAGE;
+  }
+
+  /** As systems map the pages around one that is read: in aligned runs of the file, which has a header. */
+  #run(page: number): number {
+    return (page + 1) >> RUN_BITS;
+  }
+
   /** Bytes of memory that a look at this hash adds to what is resident. */
   touch(h1: number): number {
-    /* As systems map the pages around one that is read: in aligned runs of the file, which has a header. */
-    const run = (this.#page(h1) + 1) >> RUN_BITS;
+    const run = this.#run(this.#page(h1));
     if (this.#touched[run] !== 0) return 0;
     this.#touched[run] = 1;
     return PAGE << RUN_BITS;
@@ -150,14 +168,62 @@ export class Table {
   find(h1: number, tag: number, isMatch: IsMatch): number {
     const page = this.#page(h1);
     if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) this.#check(page);
-    return this.#find(page, h1, tag, isMatch);
+    return this.#find(this.#view(page), this.#base(page), (tag * SLOTS) >>> 16, SLOTS, h1, tag, isMatch);
   }
 
-  #find(page: number, h1: number, tag: number, isMatch: IsMatch): number {
-    const words = this.#view(page);
-    const base = this.#base(page);
-    let slot = (tag * SLOTS) >>> 16;
-    for (let probe = 0; probe < SLOTS; probe++) {
+  /**
+   * The same without mapping the page, unless it is mapped already: where the index is larger than memory, a page read
+   * costs less than one mapped and given back. Undefined when that cannot be.
+   */
+  findUnmapped(h1: number, tag: number, isMatch: IsMatch): number | undefined {
+    const page = this.#page(h1);
+    if (this.#touched[this.#run(page)] !== 0 || !this.#openFile()) return undefined;
+    const first = (tag * SLOTS) >>> 16;
+    if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) {
+      this.#readPart(page, 0, PAGE_WORDS);
+      this.#compare(page, this.#readBytes);
+    } else {
+      const count = Math.min(WINDOW, SLOTS - first);
+      this.#readPart(page, first, count * SLOT_WORDS);
+      const found = this.#find(this.#read, 0, 0, count, h1, tag, isMatch, count);
+      if (found >= 0) return found;
+      this.#readPart(page, 0, PAGE_WORDS);
+    }
+    return this.#find(this.#read, 0, first, SLOTS, h1, tag, isMatch);
+  }
+
+  #openFile(): boolean {
+    if (this.#file !== undefined || this.#isGone) return this.#file !== undefined;
+    try {
+      this.#file = DataFile.open(this.file, false);
+      this.#readBytes = new Uint8Array(PAGE);
+      this.#read = new Uint32Array(this.#readBytes.buffer);
+    } catch {
+      this.#isGone = true;
+    }
+    return this.#file !== undefined;
+  }
+
+  #readPart(page: number, slot: number, words: number): void {
+    this.#file!.readPart(PAGE * (1 + page) + slot * SLOT_WORDS * 4, this.#readBytes, 0, words * 4);
+  }
+
+  /**
+   * Searches `count` slots from `first` on, going round after `slots`, of which the first is at `base`. 0 when the key is
+   * not there; -1 when it may be beyond them.
+   */
+  #find(
+    words: Uint32Array,
+    base: number,
+    first: number,
+    slots: number,
+    h1: number,
+    tag: number,
+    isMatch: IsMatch,
+    count: number = SLOTS,
+  ): number {
+    let slot = first;
+    for (let probe = 0; probe < count; probe++) {
       const at = base + slot * SLOT_WORDS;
       const low = words[at + 1]!;
       if (low === 0) return 0;
@@ -168,9 +234,9 @@ export class Table {
           if (isMatch(position)) return position;
         }
       }
-      if (++slot === SLOTS) slot = 0;
+      if (++slot === slots) slot = 0;
     }
-    return 0;
+    return count === SLOTS ? 0 : -1;
   }
 
   /** The slot that holds `position` under this hash, or -1. */
@@ -346,8 +412,11 @@ export class Table {
   #onDamage: (page: number) => void = () => {};
 
   #check(page: number): void {
+    this.#compare(page, this.#mapping.bytes(PAGE * (1 + page), PAGE));
+  }
+
+  #compare(page: number, bytes: Uint8Array): void {
     this.#unchecked![page] = 0;
-    const bytes = this.#mapping.bytes(PAGE * (1 + page), PAGE);
     if (checksum(bytes, 0, PAGE - 4) !== this.#checks()[page]) this.#onDamage(page);
   }
 
@@ -365,6 +434,9 @@ export class Table {
   close(): void {
     this.#views = [];
     this.#atomic = [];
+    this.#file?.close();
+    this.#isGone = true;
+    this.#file = undefined;
     this.#mapping.close();
   }
 
