@@ -9,7 +9,9 @@
 double oc_dirty(double a, double l, int32_t m, double *o, double c) { (void)a, (void)l, (void)m, (void)o, (void)c; return -ENOSYS; }
 double oc_differ(double a, double l, int32_t f, double t, double *o, double c) { (void)a, (void)l, (void)f, (void)t, (void)o, (void)c; return -ENOSYS; }
 double oc_write_runs(int32_t f, double t, const uint8_t *h, double l, double a, const double *r, double c) { (void)f, (void)t, (void)h, (void)l, (void)a, (void)r, (void)c; return -ENOSYS; }
-double oc_apply_runs(int32_t f, double a, const double *r, double c) { (void)f, (void)a, (void)r, (void)c; return -ENOSYS; }
+double oc_log_runs(int32_t f, double o, double a, const double *r, double c, double p, uint32_t *s) { (void)f, (void)o, (void)a, (void)r, (void)c, (void)p, (void)s; return -ENOSYS; }
+double oc_write_pages(int32_t f, double o, const uint8_t *b, double l, double p, uint32_t *s) { (void)f, (void)o, (void)b, (void)l, (void)p, (void)s; return -ENOSYS; }
+double oc_apply_runs(int32_t f, double a, const double *r, double c, double p, uint32_t *s) { (void)f, (void)a, (void)r, (void)c, (void)p, (void)s; return -ENOSYS; }
 double oc_copy_runs(int32_t f, double o, int32_t t, const double *r, double c) { (void)f, (void)o, (void)t, (void)r, (void)c; return -ENOSYS; }
 double oc_same_runs(double a, const double *r, double c, int32_t f, double t, double *o, double m) { (void)a, (void)r, (void)c, (void)f, (void)t, (void)o, (void)m; return -ENOSYS; }
 double oc_advise_runs(double a, const double *r, double c, int32_t k) { (void)a, (void)r, (void)c, (void)k; return -ENOSYS; }
@@ -19,6 +21,7 @@ double oc_crc_runs(double a, const double *r, double c, double p, uint32_t *o) {
 
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -110,14 +113,38 @@ static double dirty_by_pagemap(int fd, uintptr_t base, uintptr_t end, run_list *
   return 0;
 }
 
+/* The descriptor of this process's page map, which stays open: to open it takes as long as to ask it of a few pages. It
+ * tells of the memory of the process that opened it, so the child of a fork opens its own. */
+static int page_map(void) {
+  static struct {
+    pthread_mutex_t lock;
+    pid_t process;
+    int fd;
+  } kept = {PTHREAD_MUTEX_INITIALIZER, 0, -1};
+  pthread_mutex_lock(&kept.lock);
+  pid_t process = getpid();
+  if (kept.process != process) {
+    int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+      if (kept.fd >= 0) close(kept.fd);
+      kept.fd = fd;
+      kept.process = process;
+    }
+    pthread_mutex_unlock(&kept.lock);
+    return fd;
+  }
+  int fd = kept.fd;
+  pthread_mutex_unlock(&kept.lock);
+  return fd;
+}
+
 double oc_dirty(double address, double length, int32_t way, double *out, double capacity) {
   run_list list = {out, 0, (size_t)capacity};
-  int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  int fd = page_map();
   if (fd < 0) return -ENOSYS;
   uintptr_t base = (uintptr_t)address;
   double result = way == OC_DIRTY_SCAN ? dirty_by_scan(fd, base, base + (uintptr_t)length, &list)
                                        : dirty_by_pagemap(fd, base, base + (uintptr_t)length, &list);
-  close(fd);
   if (result == -ENOTTY) return -ENOSYS;
   return result < 0 ? result : (double)list.count;
 }
@@ -210,22 +237,97 @@ double oc_write_runs(int32_t fd, double offset, const uint8_t *head, double head
   return got < 0 ? got : done + got;
 }
 
+/* Checksums of whole pages; where those of the next ones go. */
+static uint32_t *add_sums(const uint8_t *bytes, size_t length, size_t page, uint32_t *sums) {
+  for (size_t at = 0; at < length; at += page) *sums++ = (uint32_t)oc_crc32c(bytes, (double)at, (double)page, 0);
+  return sums;
+}
+
+/* What was written to a file last: after each so many bytes the system is asked to begin with the disk, which then works
+ * while the next bytes are gathered, and a sync finds less to do. A hint: errors come with the sync. */
+#define BEHIND_BYTES (1 << 20)
+typedef struct {
+  int fd;
+  double start, end;
+} write_behind;
+
+static void wrote(write_behind *behind, double at, double length) {
+  if (at != behind->end) behind->start = at;
+  behind->end = at + length;
+  if (behind->end - behind->start < BEHIND_BYTES) return;
+#if defined(__linux__)
+  sync_file_range(behind->fd, (off_t)behind->start, (off_t)(behind->end - behind->start), SYNC_FILE_RANGE_WRITE);
+#endif
+  behind->start = behind->end;
+}
+
+/* So much is summed and then written while the processor's cache still holds it. */
+#define LOG_BYTES ((size_t)1 << 18)
+#define LOG_PIECES 64
+
+double oc_log_runs(int32_t fd, double offset, double address, const double *runs, double count, double page,
+                   uint32_t *sums) {
+  struct iovec pieces[LOG_PIECES];
+  write_behind behind = {fd, offset, offset};
+  int filled = 0;
+  size_t gathered = 0, total = (size_t)count;
+  double done = 0;
+  for (size_t i = 0; i < total; i++) {
+    uint8_t *start = (uint8_t *)OC_POINTER(address) + (size_t)runs[2 * i];
+    size_t left = (size_t)runs[2 * i + 1];
+    while (left > 0) {
+      size_t room = LOG_BYTES - gathered, span = left < room ? left : room;
+      sums = add_sums(start, span, (size_t)page, sums);
+      pieces[filled++] = (struct iovec){start, span};
+      gathered += span;
+      start += span;
+      left -= span;
+      if (filled < LOG_PIECES && gathered < LOG_BYTES && (left > 0 || i + 1 < total)) continue;
+      double got = write_all(fd, pieces, filled, (off_t)(offset + done));
+      if (got < 0) return got;
+      wrote(&behind, offset + done, got);
+      done += got;
+      filled = 0;
+      gathered = 0;
+    }
+  }
+  return done;
+}
+
 /* A long write makes the page cache use large folios, and every small write into one of those then costs ten times as
  * much (ext4: 40 us and more). So nothing is written in pieces of more than this. */
-#define FOLIO_BYTES 65536.0
+#define FOLIO_BYTES ((size_t)1 << 16)
 
-double oc_apply_runs(int32_t fd, double address, const double *runs, double count) {
+static double put_pages(write_behind *behind, double offset, const uint8_t *bytes, size_t length, size_t page,
+                        uint32_t *sums) {
+  for (size_t at = 0; at < length;) {
+    size_t span = length - at < FOLIO_BYTES ? length - at : FOLIO_BYTES;
+    sums = add_sums(bytes + at, span, page, sums);
+    double place = offset + (double)at;
+    double got = oc_pwrite(behind->fd, bytes, (double)at, (double)span, place);
+    if (got < 0) return got;
+    if (got < (double)span) return -ENOSPC;
+    wrote(behind, place, got);
+    at += span;
+  }
+  return (double)length;
+}
+
+double oc_write_pages(int32_t fd, double offset, const uint8_t *bytes, double length, double page, uint32_t *sums) {
+  write_behind behind = {fd, offset, offset};
+  return put_pages(&behind, offset, bytes, (size_t)length, (size_t)page, sums);
+}
+
+double oc_apply_runs(int32_t fd, double address, const double *runs, double count, double page, uint32_t *sums) {
+  write_behind behind = {fd, 0, 0};
   double done = 0;
   for (size_t i = 0; i < (size_t)count; i++) {
-    double end = runs[2 * i] + runs[2 * i + 1];
-    for (double at = runs[2 * i]; at < end;) {
-      double span = end - at < FOLIO_BYTES ? end - at : FOLIO_BYTES;
-      double got = oc_pwrite(fd, OC_POINTER(address), at, span, at);
-      if (got < 0) return got;
-      if (got < span) return -ENOSPC;
-      done += got;
-      at += span;
-    }
+    double start = runs[2 * i], length = runs[2 * i + 1];
+    const uint8_t *bytes = (const uint8_t *)OC_POINTER(address) + (size_t)start;
+    double got = put_pages(&behind, start, bytes, (size_t)length, (size_t)page, sums);
+    if (got < 0) return got;
+    sums += (size_t)(length / page);
+    done += got;
   }
   return done;
 }
@@ -274,7 +376,7 @@ double oc_copy_runs(int32_t from, double offset, int32_t to, const double *runs,
   for (size_t i = 0; i < (size_t)count && done >= 0; i++) {
     double end = runs[2 * i] + runs[2 * i + 1];
     for (double at = runs[2 * i]; at < end;) {
-      double span = end - at < FOLIO_BYTES ? end - at : FOLIO_BYTES, got;
+      double span = end - at < (double)FOLIO_BYTES ? end - at : (double)FOLIO_BYTES, got;
       const uint8_t *bytes = window_next(&window, (size_t)span, &got);
       double put = bytes ? oc_pwrite(to, bytes, 0, got, at) : got;
       if (put < got || !bytes) {
@@ -326,10 +428,10 @@ double oc_overlay_runs(double address, const double *runs, double count, int32_t
 }
 
 double oc_crc_runs(double address, const double *runs, double count, double page, uint32_t *out) {
-  size_t pages = 0;
+  uint32_t *next = out;
   for (size_t i = 0; i < (size_t)count; i++)
-    for (double at = 0; at < runs[2 * i + 1]; at += page)
-      out[pages++] = (uint32_t)oc_crc32c_at(address + runs[2 * i] + at, page, 0);
-  return (double)pages;
+    next = add_sums((const uint8_t *)OC_POINTER(address) + (size_t)runs[2 * i], (size_t)runs[2 * i + 1], (size_t)page,
+                    next);
+  return (double)(next - out);
 }
 #endif

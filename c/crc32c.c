@@ -58,16 +58,21 @@ static uint32_t portable(uint32_t crc, const uint8_t *bytes, size_t length) {
 #endif
 
 #if defined(CRC_WORD)
-/* The instruction takes three cycles and one can begin in each: three runs of LANE bytes are worked through side by
- * side and then joined. */
-#define LANE 4096
+/* The instruction takes three cycles and one can begin in each: three lanes of bytes are worked through side by side and
+ * then joined. Short lanes are for a page of 4096 bytes. */
+enum { LONG_LANE = 4096, SHORT_LANE = 1360 };
 
-/* lanes[k][b]: the checksum that is only byte k of value b, followed by LANE zeros. */
-static uint32_t lanes[4][256];
-static int lanes_ready;
+/* table[k][b]: the checksum that is only byte k of value b, followed by `length` zeros. */
+typedef struct {
+  size_t length;
+  int ready;
+  uint32_t table[4][256];
+} lane_kind;
+static lane_kind long_lane = {.length = LONG_LANE}, short_lane = {.length = SHORT_LANE};
 
-static uint32_t skip_lane(uint32_t crc) {
-  return lanes[0][crc & 0xff] ^ lanes[1][crc >> 8 & 0xff] ^ lanes[2][crc >> 16 & 0xff] ^ lanes[3][crc >> 24];
+static uint32_t skip_lane(const lane_kind *lane, uint32_t crc) {
+  return lane->table[0][crc & 0xff] ^ lane->table[1][crc >> 8 & 0xff] ^ lane->table[2][crc >> 16 & 0xff] ^
+         lane->table[3][crc >> 24];
 }
 
 static uint64_t word_at(const uint8_t *bytes) {
@@ -85,27 +90,40 @@ WITH_CRC32 static uint32_t one_lane(uint32_t crc, const uint8_t *bytes, size_t l
 }
 
 /* Idempotent, as `fill`. What zeros do to a checksum is linear: 32 single bits tell all. */
-static void fill_lanes(void) {
-  static const uint8_t zeros[LANE];
+static void fill_lane(lane_kind *lane) {
+  static const uint8_t zeros[LONG_LANE];
   for (int k = 0; k < 4; k++)
     for (uint32_t bit = 0; bit < 8; bit++) {
-      uint32_t one = one_lane(1u << (8 * k + bit), zeros, LANE);
-      for (uint32_t b = 1u << bit; b < 2u << bit; b++) lanes[k][b] = one ^ lanes[k][b ^ 1u << bit];
+      uint32_t one = one_lane(1u << (8 * k + bit), zeros, lane->length);
+      for (uint32_t b = 1u << bit; b < 2u << bit; b++) lane->table[k][b] = one ^ lane->table[k][b ^ 1u << bit];
     }
-  __atomic_store_n(&lanes_ready, 1, __ATOMIC_RELEASE);
+  __atomic_store_n(&lane->ready, 1, __ATOMIC_RELEASE);
+}
+
+/* All of the bytes that fill three lanes; the rest is left. */
+WITH_CRC32 static uint32_t three_lanes(lane_kind *lane, uint32_t crc, const uint8_t **bytes, size_t *length) {
+  const size_t span = lane->length;
+  if (*length < 3 * span) return crc;
+  if (!__atomic_load_n(&lane->ready, __ATOMIC_ACQUIRE)) fill_lane(lane);
+  const uint8_t *at = *bytes;
+  size_t left = *length;
+  for (; left >= 3 * span; at += 3 * span, left -= 3 * span) {
+    uint64_t a = crc, b = 0, c = 0;
+    for (size_t i = 0; i < span; i += 8) {
+      a = CRC_WORD(a, word_at(at + i));
+      b = CRC_WORD(b, word_at(at + span + i));
+      c = CRC_WORD(c, word_at(at + 2 * span + i));
+    }
+    crc = skip_lane(lane, skip_lane(lane, (uint32_t)a) ^ (uint32_t)b) ^ (uint32_t)c;
+  }
+  *bytes = at;
+  *length = left;
+  return crc;
 }
 
 WITH_CRC32 static uint32_t hardware(uint32_t crc, const uint8_t *bytes, size_t length) {
-  if (length >= 3 * LANE && !__atomic_load_n(&lanes_ready, __ATOMIC_ACQUIRE)) fill_lanes();
-  for (; length >= 3 * LANE; bytes += 3 * LANE, length -= 3 * LANE) {
-    uint64_t a = crc, b = 0, c = 0;
-    for (size_t i = 0; i < LANE; i += 8) {
-      a = CRC_WORD(a, word_at(bytes + i));
-      b = CRC_WORD(b, word_at(bytes + LANE + i));
-      c = CRC_WORD(c, word_at(bytes + 2 * LANE + i));
-    }
-    crc = skip_lane(skip_lane((uint32_t)a) ^ (uint32_t)b) ^ (uint32_t)c;
-  }
+  crc = three_lanes(&long_lane, crc, &bytes, &length);
+  crc = three_lanes(&short_lane, crc, &bytes, &length);
   return one_lane(crc, bytes, length);
 }
 #endif

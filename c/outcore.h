@@ -258,8 +258,18 @@ OC_API double oc_differ(double address, double length, int32_t fd, double offset
 OC_API double oc_write_runs(int32_t fd, double offset, const uint8_t *head, double head_length, double address,
                             const double *runs, double count);
 
-/* Writes each run at its own place: memory at address + start to the file at start. */
-OC_API double oc_apply_runs(int32_t fd, double address, const double *runs, double count);
+/* Writes the runs, one after the other, at `offset`, and the crc32c of each of their pages into sums. As the next two do,
+ * it asks the system to begin with the disk after each MiB. Returns the bytes written, or the first error. */
+OC_API double oc_log_runs(int32_t fd, double offset, double address, const double *runs, double count, double page,
+                          uint32_t *sums);
+
+/* Writes whole pages at `offset`, and the crc32c of each into sums. */
+OC_API double oc_write_pages(int32_t fd, double offset, const uint8_t *bytes, double length, double page,
+                             uint32_t *sums);
+
+/* Writes each run at its own place, memory at address + start to the file at start, and the crc32c of each of their pages
+ * into sums. */
+OC_API double oc_apply_runs(int32_t fd, double address, const double *runs, double count, double page, uint32_t *sums);
 
 /* Copies file `from`, from `offset` on, to the places of the runs in file `to`, run after run. */
 OC_API double oc_copy_runs(int32_t from, double offset, int32_t to, const double *runs, double count);

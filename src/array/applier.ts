@@ -32,7 +32,8 @@ export class Applier {
   limit(own: number = Number.POSITIVE_INFINITY): number {
     const { durable } = this.#shared;
     if (mutations.ignoreSnapshots) return durable;
-    const named = Math.min(...Object.values(this.#history.catalogue.snapshots));
+    let named = Number.POSITIVE_INFINITY;
+    for (const txid of Object.values(this.#history.catalogue.snapshots)) named = Math.min(named, txid);
     return Math.min(own, durable, named, this.#shared.oldestOther(this.#maxSnapshotAge, named));
   }
 

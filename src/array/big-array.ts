@@ -38,7 +38,7 @@ export interface ArrayReference {
 }
 
 const BLOCK_BYTES = 2 ** 23;
-const PUT_BYTES = 2 ** 16;
+const PUT_BYTES = 2 ** 20;
 
 /** The bytes of values that are of an array's own type already. */
 function bytesOf(values: ArrayLike<unknown>, Type: unknown): Uint8Array | undefined {

@@ -23,10 +23,25 @@ export interface Catalogue {
 
 export const emptyCatalogue: Catalogue = { nextId: 1, arrays: [], snapshots: {} };
 
-/** The catalogue after a commit. */
+/** Whether one of the runs, mostly of few arrays, lies above the high water. */
+function raises({ arrays }: Catalogue, runs: readonly PageRun[]): boolean {
+  let id = -1;
+  let highWater = 0;
+  for (const { array, page, count, kind } of runs) {
+    if (array !== id) {
+      id = array;
+      highWater = arrays.find((info) => info.id === array)?.highWater ?? Number.POSITIVE_INFINITY;
+    }
+    if (kind !== "zero" && page + count > highWater) return true;
+  }
+  return false;
+}
+
+/** The catalogue after a commit; the same one when nothing of it changes. */
 export function advance(catalogue: Catalogue, runs: readonly PageRun[], meta: MetaChange): Catalogue {
   const { arrays: changed = [], dropped = [], snapshots = catalogue.snapshots } = meta;
-  if (runs.length === 0 && changed.length === 0 && dropped.length === 0) return { ...catalogue, snapshots };
+  if (meta.snapshots === undefined && changed.length === 0 && dropped.length === 0 && !raises(catalogue, runs))
+    return catalogue;
   const byId = new Map(catalogue.arrays.map((info) => [info.id, info]));
   for (const info of changed)
     byId.set(info.id, { ...info, highWater: Math.max(info.highWater, byId.get(info.id)?.highWater ?? 0) });

@@ -3,7 +3,7 @@ import type { StoreFile } from "../memory/store-file.ts";
 import type { Applier } from "./applier.ts";
 import { advance } from "./catalogue.ts";
 import type { Change, Durability } from "./engine.ts";
-import { checkCatalogue, encodeRecord, headLength } from "./format.ts";
+import { checkCatalogue, encodeMeta, encodeRecord, headBytes, headLength, type NewRecord } from "./format.ts";
 import type { FreshArrays } from "./fresh-arrays.ts";
 import type { History } from "./history.ts";
 import type { Homes } from "./homes.ts";
@@ -65,26 +65,43 @@ export class Committer {
     this.#pageSize = parts.history.log.pageSize;
   }
 
-  /** Checksums of all images, then of all direct pages, in the order of the runs. */
-  #sums(plans: readonly Plan[]): Uint32Array {
+  /** Writes the images of a record, and its head in front of them; the crc of the head. */
+  #writeRecord(
+    segment: StoreFile,
+    offset: number,
+    plans: readonly Plan[],
+    record: NewRecord,
+    headSize: number,
+  ): number {
     const size = this.#pageSize;
-    const parts: Uint32Array[] = [];
-    const add = ({ change }: Plan, runs: Float64Array): void => {
-      const pages = pagesOf(runs, size);
-      if (pages > 0) parts.push(change.view.view.checksums(runs, runs.length / 2, size, pages).subarray(0, pages));
-    };
-    for (const plan of plans) add(plan, plan.images);
-    for (const plan of plans) {
-      for (const { first, end, sums } of plan.change.fresh) parts.push(sums.subarray(0, end - first));
-      add(plan, plan.direct);
+    const { sums, bodyBytes } = record;
+    const withImages = plans.filter(({ images }) => images.length > 0);
+    let first = 0;
+    if (bodyBytes > this.#options.gatheredBytes) {
+      /* The disk begins with the first images while the checksums of the last are made. */
+      for (const { images, change } of withImages) {
+        const place = offset + headSize + first * size;
+        segment.logRuns(place, change.view.view, images, images.length / 2, { page: size, sums: sums.subarray(first) });
+        first += pagesOf(images, size);
+      }
+      const { head, crc } = encodeRecord(record, size);
+      segment.write(offset, head);
+      return crc;
     }
-    const sums = new Uint32Array(parts.reduce((count, part) => count + part.length, 0));
-    let at = 0;
-    for (const part of parts) {
-      sums.set(part, at);
-      at += part.length;
+    for (const { images, change } of withImages) {
+      change.view.view.checksums(images, images.length / 2, size, sums.subarray(first));
+      first += pagesOf(images, size);
     }
-    return sums;
+    const { head, crc } = encodeRecord(record, size);
+    let at = offset;
+    let rest = head;
+    for (const { images, change } of withImages) {
+      segment.writeRuns(at, rest, change.view.view, images, images.length / 2);
+      at += rest.length + pagesOf(images, size) * size;
+      rest = new Uint8Array(0);
+    }
+    if (rest.length > 0) segment.write(at, rest);
+    return crc;
   }
 
   /** Makes the change true; the new transaction's number. */
@@ -98,37 +115,30 @@ export class Committer {
     const own = (history.unseen as LogRecord[])[0]?.txid ?? history.cursor.txid + 1;
     /* Mostly one was made between commits, at half of it. */
     if (history.logBytes > this.#options.segmentBytes) this.#applier.checkpoint(own - 1);
-    const plans = planCommit(history, change.pages, change.meta, this.#options.directBytes);
-    const runs = plans.flatMap((plan) => plan.runs);
-    const total = plans.reduce((sum, { images }) => sum + pagesOf(images, size), 0);
-    const sums = this.#sums(plans);
-    const bodyBytes = total * size;
+    const { plans, imagePages, sumCount } = planCommit(history, change.pages, change.meta, this.#options.directBytes);
+    const runs = plans.length === 1 && plans[0] !== undefined ? plans[0].runs : plans.flatMap((plan) => plan.runs);
+    const sums = new Uint32Array(sumCount);
+    const bodyBytes = imagePages * size;
     const meta = durability === "none" ? { ...change.meta, unsynced: true } : change.meta;
+    const text = encodeMeta(meta);
     const { txid: last, chain: previous } = history.cursor;
     const txid = last + 1;
     const { epoch } = history.superblock;
-    const { head, crc } = encodeRecord({ epoch, txid, previous, runs, sums, bodyBytes, meta }, size);
-    const bytes = head.length + bodyBytes;
+    const headSize = headBytes(runs.length, sumCount, text.length, size);
+    const bytes = headSize + bodyBytes;
     if (history.logBytes + bytes > this.#options.logLimit) throw new LogFullError(this.#folder, this.#options.logLimit);
     const place = log.place(history.cursor, bytes);
-    const record = { epoch, txid, previous, crc, runs, sums, bodyBytes, meta, headBytes: head.length, ...place };
     try {
       if (change.meta.arrays !== undefined) this.#homes.syncNames();
-      this.#writeHomes(plans);
+      this.#writeHomes(plans, sums.subarray(imagePages));
     } catch (error) {
       throw this.#failed(error);
     }
+    let crc: number;
     try {
       const segment = log.prepare(place, bytes);
-      let offset = place.offset;
-      let rest = head;
-      for (const { images, change: changed } of plans) {
-        if (images.length === 0) continue;
-        segment.writeRuns(offset, rest, changed.view.view, images, images.length / 2);
-        offset += rest.length + pagesOf(images, size) * size;
-        rest = new Uint8Array(0);
-      }
-      if (rest.length > 0) segment.write(offset, rest);
+      const head = { epoch, txid, previous, runs, sums, bodyBytes, meta: text };
+      crc = this.#writeRecord(segment, place.offset, plans, head, headSize);
       log.own.add(txid);
       if (durability === "full") {
         const end = { ...place, txid, chain: crc };
@@ -141,6 +151,7 @@ export class Committer {
       if (this.poison !== undefined) throw new PoisonedError(this.#folder, error);
       throw this.#failed(error);
     }
+    const record = { epoch, txid, previous, crc, runs, sums, bodyBytes, meta, headBytes: headSize, ...place };
     this.#shared.head = txid;
     history.take(record);
     try {
@@ -175,8 +186,15 @@ export class Committer {
     return new PoisonedError(this.#folder, error);
   }
 
-  #writeHomes(plans: readonly Plan[]): void {
+  /** Fresh pages to their home files, and their checksums, and those that were written there already, into `sums`. */
+  #writeHomes(plans: readonly Plan[], sums: Uint32Array): void {
+    const page = this.#pageSize;
+    let at = 0;
     for (const { change, direct, highWater, newHighWater } of plans) {
+      for (const { first, end, sums: known } of change.fresh) {
+        sums.set(known.subarray(0, end - first), at);
+        at += end - first;
+      }
       if (newHighWater <= highWater) continue;
       const home = this.#homes.get(change.array);
       /* What somebody left here who died before the commit. */
@@ -185,8 +203,10 @@ export class Committer {
         this.#applier.syncHomes(() => home.sync());
       }
       if (home.size() !== newHighWater * this.#pageSize) home.truncate(newHighWater * this.#pageSize);
-      if (direct.length > 0) home.applyRuns(change.view.view, direct, direct.length / 2);
-      else if (change.fresh.length === 0) continue;
+      if (direct.length > 0) {
+        home.applyRuns(change.view.view, direct, direct.length / 2, { page, sums: sums.subarray(at) });
+        at += pagesOf(direct, page);
+      } else if (change.fresh.length === 0) continue;
       /* Whatever the commit's durability: a later one makes the record durable, and knows nothing of this. */
       if (!mutations.noDirectSync) this.#applier.syncHomes(() => this.#fresh.sync(change.array, home, direct));
     }
@@ -196,26 +216,24 @@ export class Committer {
   #publish(plans: readonly Plan[], record: LogRecord): void {
     const size = this.#pageSize;
     const { txid } = record;
-    const { log } = this.#history;
-    const own = new Map(plans.map(({ change, highWater }) => [change.array, highWater]));
-    let eager = this.#applier.limit() >= txid;
-    const segment = record.bodyBytes > FEW_PAGES * size ? log.segment(record.segment) : undefined;
-    const later = plans.map((plan) => eager && segment !== undefined && canWait(plan));
-    this.#views.show(this.#shared.applied, own);
+    const eager = this.#applier.limit() >= txid;
+    const many = record.bodyBytes > FEW_PAGES * size;
+    const later = plans.map((plan) => eager && many && canWait(plan));
+    if (plans.length > 0 && this.#history.unseen.length === 0 && !later.includes(false)) this.#history.seen();
+    else this.#views.show(this.#shared.applied, new Map(plans.map((plan) => [plan.change.array, plan.highWater])));
     if (eager && !later.includes(true))
       try {
         this.#applier.apply(txid);
       } catch (error) {
         if (!(error instanceof DiskFullError)) throw error;
-        eager = false;
       }
     let body = 0;
     for (const [i, { change, images, newHighWater, highWater }] of plans.entries()) {
       const { view, array } = change;
       const first = body;
       body += pagesOf(images, size);
-      if (later[i] === true && segment !== undefined) {
-        this.#settler.keep(view, images, record, segment, first);
+      if (later[i] === true) {
+        this.#settler.keep(view, images, record, first);
         continue;
       }
       const home = newHighWater > 0 ? this.#homes.get(array) : undefined;

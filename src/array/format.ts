@@ -78,8 +78,9 @@ function getNumber(view: DataView, at: number): number {
 
 const over = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-function magicOf(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes.subarray(0, 8));
+function hasMagic(bytes: Uint8Array, magic: string): boolean {
+  for (let i = 0; i < magic.length; i++) if (bytes[i] !== magic.charCodeAt(i)) return false;
+  return true;
 }
 
 /** crc32c with the four bytes at `at` taken as zeros. */
@@ -124,14 +125,14 @@ export function encodeSuperblock(block: Superblock): Uint8Array {
   putNumber(view, 48, block.offset);
   view.setUint32(56, text.length, true);
   bytes.set(text, SUPERBLOCK_FIXED);
-  view.setUint32(60, sumWithout(bytes, 60), true);
+  view.setUint32(60, crc32c(bytes), true);
   return bytes;
 }
 
 /** A superblock, or what is wrong with it. */
 export function decodeSuperblock(bytes: Uint8Array, path: string, at: number): Superblock | CorruptError {
   const view = over(bytes);
-  if (bytes.length < SUPERBLOCK_BYTES || magicOf(bytes) !== SUPERBLOCK_MAGIC)
+  if (bytes.length < SUPERBLOCK_BYTES || !hasMagic(bytes, SUPERBLOCK_MAGIC))
     return new CorruptError(path, at, "no superblock is here");
   const version = view.getUint32(8, true);
   if (version !== FORMAT_VERSION)
@@ -160,17 +161,30 @@ export interface NewRecord {
   /** Checksums of the images in the body, then of direct pages. */
   readonly sums: Uint32Array;
   readonly bodyBytes: number;
-  readonly meta: MetaChange;
+  /** As `encodeMeta` makes it. */
+  readonly meta: Uint8Array;
+}
+
+const recordMagic = encoder.encode(RECORD_MAGIC);
+const emptyMeta = encoder.encode("{}");
+
+export function encodeMeta(meta: MetaChange): Uint8Array {
+  for (const _ in meta) return encoder.encode(JSON.stringify(meta));
+  return emptyMeta;
+}
+
+/** Bytes of the head of a record, whole pages. */
+export function headBytes(runs: number, sums: number, metaBytes: number, pageSize: number): number {
+  const used = RECORD_FIXED + runs * RUN_BYTES + sums * 4 + metaBytes;
+  return Math.ceil(used / pageSize) * pageSize;
 }
 
 /** The head of a record, padded to whole pages, and its crc. */
 export function encodeRecord(record: NewRecord, pageSize: number): { head: Uint8Array; crc: number } {
-  const text = encoder.encode(JSON.stringify(record.meta));
-  const { runs, sums } = record;
-  const used = RECORD_FIXED + runs.length * RUN_BYTES + sums.length * 4 + text.length;
-  const bytes = new Uint8Array(Math.ceil(used / pageSize) * pageSize);
+  const { runs, sums, meta } = record;
+  const bytes = new Uint8Array(headBytes(runs.length, sums.length, meta.length, pageSize));
   const view = over(bytes);
-  bytes.set(encoder.encode(RECORD_MAGIC));
+  bytes.set(recordMagic);
   putNumber(view, 8, record.epoch);
   putNumber(view, 16, record.txid);
   view.setUint32(24, record.previous, true);
@@ -178,7 +192,7 @@ export function encodeRecord(record: NewRecord, pageSize: number): { head: Uint8
   putNumber(view, 40, record.bodyBytes);
   view.setUint32(48, runs.length, true);
   view.setUint32(52, sums.length, true);
-  view.setUint32(56, text.length, true);
+  view.setUint32(56, meta.length, true);
   let at = RECORD_FIXED;
   for (const run of runs) {
     view.setUint32(at, run.array, true);
@@ -188,19 +202,17 @@ export function encodeRecord(record: NewRecord, pageSize: number): { head: Uint8
     putNumber(view, at + 24, run.body);
     at += RUN_BYTES;
   }
-  for (const sum of sums) {
-    view.setUint32(at, sum, true);
-    at += 4;
-  }
-  bytes.set(text, at);
-  const crc = sumWithout(bytes, 28);
+  for (let i = 0; i < sums.length; i++, at += 4) view.setUint32(at, sums[i] ?? 0, true);
+  bytes.set(meta, at);
+  /* Its own four bytes are zeros still. */
+  const crc = crc32c(bytes);
   view.setUint32(28, crc, true);
   return { head: bytes, crc };
 }
 
 /** Bytes of the head of the record that begins with this page, or undefined when none does. */
 export function headLength(page: Uint8Array): number | undefined {
-  if (magicOf(page) !== RECORD_MAGIC) return undefined;
+  if (!hasMagic(page, RECORD_MAGIC)) return undefined;
   const length = getNumber(over(page), 32);
   return length >= page.length && length % page.length === 0 && length <= 2 ** 31 ? length : undefined;
 }

@@ -7,8 +7,8 @@ import { mutations } from "./mutations.ts";
 import { PageSet } from "./page-set.ts";
 import type { SharedState } from "./shared-state.ts";
 
-/* A long write makes the page cache use large folios, into which small writes then cost ten times as much. */
-const PIECE: number = 2 ** 16;
+/* So much is handed over by one call. */
+const CALL: number = 2 ** 24;
 
 /** Pages [first, end) that were written, and their checksums. */
 export interface FreshPages {
@@ -68,10 +68,9 @@ export class FreshArrays {
     const sums = new Uint32Array(pages);
     try {
       for (let at = 0; at < length; ) {
-        const bytes = block(at).subarray(0, PIECE);
+        const bytes = block(at).subarray(0, CALL);
         if (bytes.length === 0) throw new InvalidArgumentError("the values were a view that is no more");
-        home.write(start + at, bytes);
-        for (let i = 0; i < bytes.length; i += size) sums[(at + i) / size] = crc32c(bytes.subarray(i, i + size));
+        home.writePages(start + at, bytes, { page: size, sums: sums.subarray(at / size) });
         at += bytes.length;
       }
     } catch (error) {

@@ -54,6 +54,8 @@ export class Log {
   segment(number: number): StoreFile | undefined {
     const known = this.#segments.get(number);
     if (known !== undefined) return known;
+    /* Mostly it is not there, and an error would take its time. */
+    if (!builtin("fs").existsSync(this.path(number))) return undefined;
     try {
       const file = StoreFile.open(this.path(number), true);
       this.#segments.set(number, file);

@@ -14,6 +14,8 @@ export interface PageLogOptions {
   lockTimeout?: number;
   /** Bytes from which on fresh pages go to the array's own file at once, past the log. Default 1 MiB. */
   directBytes?: number;
+  /** Bytes of images up to which a record is one write; those of a longer one are written before its head. Default 256 KiB. */
+  gatheredBytes?: number;
   /** Milliseconds without commits after which the home files are brought up to date. Default 1000. */
   checkpointDelay?: number;
   /** How changed pages are found. Default: the best that the system has. */

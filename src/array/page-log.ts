@@ -99,6 +99,7 @@ export class PageLog implements ArrayEngine {
       maxSnapshotAge: Number.POSITIVE_INFINITY,
       lockTimeout: 10_000,
       directBytes: 2 ** 20,
+      gatheredBytes: 2 ** 18,
       checkpointDelay: 1000,
       dirtyWay: PrivateView.way(),
       ...options,
@@ -354,7 +355,7 @@ export class PageLog implements ArrayEngine {
     const { log } = history;
     history.read(this.#shared.head);
     if (this.#shared.sequence !== history.superblock.sequence) history.followSuperblock();
-    for (;;) {
+    while (!this.#shared.solitary) {
       const orphan = log.next(history.cursor);
       if (orphan === undefined || log.firstBad(orphan) >= 0) break;
       history.takeUnseen(orphan);

@@ -21,3 +21,17 @@ export function placedRuns(runs: Float64Array, count: number, same: Runs, offset
   }
   return triples;
 }
+
+/** Starts of those pages of the runs, pairs of ascending starts, that are not among the same ones. */
+export function pagesBeside(runs: Float64Array, same: Runs, pageSize: number): number[] {
+  const pages: number[] = [];
+  let next = 0;
+  for (let i = 0; i < runs.length; i += 2) {
+    const [start = 0, length = 0] = [runs[i], runs[i + 1]];
+    for (let at = start; at < start + length; at += pageSize) {
+      while (next < same.count && (same.data[2 * next] ?? 0) + (same.data[2 * next + 1] ?? 0) <= at) next++;
+      if (next >= same.count || (same.data[2 * next] ?? 0) > at) pages.push(at);
+    }
+  }
+  return pages;
+}

@@ -21,15 +21,27 @@ export function pagesOf(runs: Float64Array, pageSize: number): number {
   return bytes / pageSize;
 }
 
+/** How a whole commit comes to the disk. */
+interface Plans {
+  readonly plans: readonly Plan[];
+  /** Pages of all images. */
+  readonly imagePages: number;
+  /** Pages of all images and direct runs: the checksums of the record. */
+  readonly sumCount: number;
+}
+
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
+
 /** Splits what changed into pages for the log and pages that nobody can see yet, which go home at once. */
 export function planCommit(
   history: History,
   changes: readonly ChangedPages[],
   meta: MetaChange,
   directBytes: number,
-): Plan[] {
+): Plans {
   const size = history.log.pageSize;
   let body = 0;
+  const home: Writable<PageRun>[] = [];
   const plans = changes.map((change) => {
     const { array } = change;
     const known = history.info(array) ?? meta.arrays?.find(({ id }) => id === array);
@@ -39,47 +51,52 @@ export function planCommit(
     const runs = change.zeros
       .filter(([page]) => page < highWater)
       .map(([page, end]) => zero(page, Math.min(end, highWater)));
-    const images: number[] = [];
+    /* Each changed run has at most one part of either kind. */
+    const images = new Float64Array(2 * change.count);
+    let imageCount = 0;
     const direct: number[] = [];
     let end = highWater;
-    const add = (page: number, count: number, kind: "image" | "direct"): void => {
-      runs.push({ array, page, count, kind, body: kind === "image" ? body : 0 });
-      (kind === "image" ? images : direct).push(page * size, count * size);
-      if (kind === "image") body += count;
-      end = Math.max(end, page + count);
+    const addImage = (page: number, count: number): void => {
+      runs.push({ array, kind: "image", page, count, body });
+      images[2 * imageCount] = page * size;
+      images[2 * imageCount + 1] = count * size;
+      imageCount++;
+      body += count;
+      if (page + count > end) end = page + count;
     };
-    for (const { first, end: to } of change.fresh) {
-      runs.push({ array, page: first, count: to - first, kind: "direct", body: 0 });
-      end = Math.max(end, to);
-    }
+    const addDirect = (page: number, count: number): void => {
+      const run: PageRun = { array, kind: "direct", page, count, body: 0 };
+      runs.push(run);
+      home.push(run);
+      if (page + count > end) end = page + count;
+    };
+    for (const { first, end: to } of change.fresh) addDirect(first, to - first);
     for (let i = 0; i < change.count; i++) {
       const page = (change.runs[2 * i] ?? 0) / size;
       const count = (change.runs[2 * i + 1] ?? 0) / size;
       const below = Math.min(count, Math.max(0, highWater - page));
       if ((count - below) * size < directBytes) {
-        add(page, count, "image");
+        addImage(page, count);
         continue;
       }
-      if (below > 0) add(page, below, "image");
-      add(page + below, count - below, "direct");
+      if (below > 0) addImage(page, below);
+      addDirect(page + below, count - below);
+      direct.push((page + below) * size, (count - below) * size);
     }
     return {
       change,
       runs,
-      images: Float64Array.from(images),
+      images: images.subarray(0, 2 * imageCount),
       direct: Float64Array.from(direct),
       highWater,
       newHighWater: end,
     };
   });
+  const imagePages = body;
   /* Checksums of direct pages follow those of the images. */
-  let place = body;
-  return plans.map((plan) => ({
-    ...plan,
-    runs: plan.runs.map((run) => {
-      if (run.kind !== "direct") return run;
-      place += run.count;
-      return { ...run, body: place - run.count };
-    }),
-  }));
+  for (const run of home) {
+    run.body = body;
+    body += run.count;
+  }
+  return { plans, imagePages, sumCount: body };
 }

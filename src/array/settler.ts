@@ -1,10 +1,10 @@
-import { DiskFullError } from "../errors.ts";
+import { DiskFullError, NotFoundError } from "../errors.ts";
 import type { StoreFile } from "../memory/store-file.ts";
 import type { Applier } from "./applier.ts";
 import type { History } from "./history.ts";
 import type { LayeredView } from "./layered-view.ts";
 import type { LogRecord } from "./log.ts";
-import { placedRuns } from "./placed-runs.ts";
+import { pagesBeside, placedRuns } from "./placed-runs.ts";
 import type { SharedState } from "./shared-state.ts";
 
 /** Pages of a commit that its own views still show out of private memory. */
@@ -41,8 +41,11 @@ export class Settler {
   }
 
   /** Images of one array in the newest record stay in the memory of its view for now. */
-  keep(view: LayeredView, runs: Float64Array, record: LogRecord, segment: StoreFile, body: number): void {
-    const offset = record.offset + record.headBytes + body * this.#history.log.pageSize;
+  keep(view: LayeredView, runs: Float64Array, record: LogRecord, body: number): void {
+    const { log } = this.#history;
+    const segment = log.segment(record.segment);
+    if (segment === undefined) throw new NotFoundError(log.path(record.segment));
+    const offset = record.offset + record.headBytes + body * log.pageSize;
     this.#kept.push({ view, runs, segment, offset });
     this.#last = record.txid;
   }
@@ -66,7 +69,11 @@ export class Settler {
       view.restore(same.data, same.count);
       return;
     }
-    const triples = placedRuns(runs, runs.length / 2, same, offset);
+    /* Under a page that was written to since, an abort must find what was committed. */
+    const { pageSize } = this.#history.log;
+    const own = pagesBeside(runs, same, pageSize).map((at) => ({ at, bytes: view.view.bytes(at, pageSize).slice() }));
+    const triples = placedRuns(runs, runs.length / 2, { data: runs, count: runs.length / 2 }, offset);
     view.layRuns(Float64Array.from(triples), triples.length / 3, segment.file);
+    for (const { at, bytes } of own) view.view.bytes(at, pageSize).set(bytes);
   }
 }

@@ -257,6 +257,11 @@ export class SharedState {
     return oldest;
   }
 
+  /** Whether nobody else was here since this connection recovered the store. */
+  get solitary(): boolean {
+    return this.alone && this.#slot === 0 && Atomics.load(this.#words, SLOTS_USED) === 1n;
+  }
+
   tryCommitLock(): boolean {
     return lockRange(this.#lock, "exclusive", COMMIT, 1);
   }

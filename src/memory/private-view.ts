@@ -187,11 +187,9 @@ export class PrivateView {
     check(native().calls.oc_advise_runs(this.address, runs, count, ADVISE_DONTNEED), "restore", this.what);
   }
 
-  /** crc32c of each page of the runs. */
-  checksums(runs: Float64Array, count: number, page: number, pages: number): Uint32Array {
-    const sums = new Uint32Array(Math.max(1, pages));
+  /** Puts the crc32c of each page of the runs into `sums`. */
+  checksums(runs: Float64Array, count: number, page: number, sums: Uint32Array): void {
     check(native().calls.oc_crc_runs(this.address, runs, count, page, sums), "sum", this.what);
-    return sums;
   }
 
   /** Detaches every view and gives the range back. May be called twice. */

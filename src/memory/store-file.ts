@@ -29,7 +29,28 @@ export function observeDisk(next: DiskObserver | undefined): void {
   observer = next;
 }
 
-const nothing = (): Uint8Array => new Uint8Array(0);
+const none = new Uint8Array(0);
+const nothing = (): Uint8Array => none;
+
+/** Where checksums of pages of so many bytes go. */
+export interface PageSums {
+  readonly page: number;
+  /** One for each page. */
+  readonly sums: Uint32Array;
+}
+
+/** Head and runs as they come to lie in the file. */
+function gathered(length: number, head: Uint8Array, view: PrivateView, runs: Float64Array, count: number): Uint8Array {
+  const all = new Uint8Array(length);
+  all.set(head);
+  let at = head.length;
+  for (let i = 0; i < count; i++) {
+    const part = view.bytes(runs[2 * i] ?? 0, runs[2 * i + 1] ?? 0);
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
 
 /** True when the step is to be done. */
 export function announce(
@@ -113,31 +134,38 @@ export class StoreFile {
   writeRuns(offset: number, head: Uint8Array, view: PrivateView, runs: Float64Array, count: number): void {
     let length = head.length;
     for (let i = 0; i < count; i++) length += runs[2 * i + 1] ?? 0;
-    const bytes = (): Uint8Array => {
-      const all = new Uint8Array(length);
-      all.set(head);
-      let at = head.length;
-      for (let i = 0; i < count; i++) {
-        const part = view.bytes(runs[2 * i] ?? 0, runs[2 * i + 1] ?? 0);
-        all.set(part, at);
-        at += part.length;
-      }
-      return all;
-    };
-    if (!announce("write", this.path, offset, length, bytes)) return;
+    if (!announce("write", this.path, offset, length, () => gathered(length, head, view, runs, count))) return;
     const { calls } = native();
     const headLength = head.length === 0 ? 0 : checkBytes("head", head);
     const done = calls.oc_write_runs(this.file.fd, offset, head, headLength, view.address, runs, count);
     check(done, "write", this.path);
   }
 
-  /** Writes each run of the view at its own place in the file. */
-  applyRuns(view: PrivateView, runs: Float64Array, count: number): void {
+  /** Writes runs of the view one after the other, and the crc32c of each of their pages into `sums`. */
+  logRuns(offset: number, view: PrivateView, runs: Float64Array, count: number, sums: PageSums): void {
+    let length = 0;
+    for (let i = 0; i < count; i++) length += runs[2 * i + 1] ?? 0;
+    if (!announce("write", this.path, offset, length, () => gathered(length, none, view, runs, count))) return;
+    const { calls } = native();
+    const done = calls.oc_log_runs(this.file.fd, offset, view.address, runs, count, sums.page, sums.sums);
+    check(done, "write", this.path);
+  }
+
+  /** Writes whole pages, and the crc32c of each into `sums`. */
+  writePages(offset: number, bytes: Uint8Array, { page, sums }: PageSums): void {
+    if (!announce("write", this.path, offset, bytes.length, () => bytes.slice())) return;
+    const { calls } = native();
+    const length = checkBytes("pages", bytes);
+    check(calls.oc_write_pages(this.file.fd, offset, bytes, length, page, sums), "write", this.path);
+  }
+
+  /** Writes each run of the view at its own place in the file, and the crc32c of each of their pages into `sums`. */
+  applyRuns(view: PrivateView, runs: Float64Array, count: number, { page, sums }: PageSums): void {
     for (let i = 0; i < count && observer !== undefined; i++) {
       const [start = 0, length = 0] = [runs[2 * i], runs[2 * i + 1]];
       announce("write", this.path, start, length, () => view.bytes(start, length).slice());
     }
-    check(native().calls.oc_apply_runs(this.file.fd, view.address, runs, count), "write", this.path);
+    check(native().calls.oc_apply_runs(this.file.fd, view.address, runs, count, page, sums), "write", this.path);
   }
 
   /** Copies `from`, from `offset` on, to the places of the runs here, run after run. */

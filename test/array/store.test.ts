@@ -18,6 +18,8 @@ import {
   StoreFormatError,
   TransactionError,
 } from "../../src/errors.ts";
+import { DataFile } from "../../src/memory/data-file.ts";
+import { lockRange } from "../../src/memory/lock.ts";
 import { type DirtyWay, PrivateView } from "../../src/memory/private-view.ts";
 import { diskError, observeDisk } from "../../src/memory/store-file.ts";
 import { cleanTemp, tempFolder } from "../support/temp.ts";
@@ -427,6 +429,24 @@ describe("changed pages", () => {
       assert.deepEqual(two.array("a", "f64").typed(), model);
     });
 
+  it("hide what was committed only until an abort, though nobody could write it home", async () => {
+    const one = await filled(20 * PAGE);
+    const view = one.array("a", "f64").typed();
+    await one.transact(() => {
+      for (let page = 0; page < 20; page++) view[page * PAGE] = 7;
+    });
+    /* It belongs to the next transaction. */
+    view[PAGE] = 8;
+    view[2 * PAGE + 1] = 9;
+    const other = DataFile.open(path.join(one.folder, "lock"), true);
+    assert.ok(lockRange(other, "exclusive", 0, 1));
+    const transaction = one.begin();
+    assert.deepEqual([view[0], view[PAGE], view[2 * PAGE], view[2 * PAGE + 1]], [7, 8, 7, 9]);
+    transaction.abort();
+    other.close();
+    assert.deepEqual([view[0], view[PAGE], view[2 * PAGE], view[2 * PAGE + 1]], [7, 7, 7, 2 * PAGE + 1]);
+  });
+
   it("include what read(2) brought into a view that nobody touched", async () => {
     const one = await filled();
     const bytes = new Uint8Array(one.array("a", "f64").typed().buffer, 8192, 4096);
@@ -584,8 +604,6 @@ describe("a store that is not what it should be", () => {
 
   it("a commit lock that is held too long is LockedError", async () => {
     const one = await filled(4096, { lockTimeout: 30 });
-    const { lockRange } = await import("../../src/memory/lock.ts");
-    const { DataFile } = await import("../../src/memory/data-file.ts");
     const other = DataFile.open(path.join(one.folder, "lock"), true);
     assert.ok(lockRange(other, "exclusive", 0, 1));
     const transaction = one.begin();

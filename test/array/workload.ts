@@ -22,7 +22,12 @@ export interface History {
   readonly wrong: readonly string[];
 }
 
-export const options: StoreOptions = { segmentBytes: 2 ** 17, directBytes: 2 ** 14, reserve: 2 ** 22 };
+export const options: StoreOptions = {
+  segmentBytes: 2 ** 17,
+  directBytes: 2 ** 14,
+  gatheredBytes: 2 ** 13,
+  reserve: 2 ** 22,
+};
 export const PAGE = 512; // elements of f64 in 4 KiB
 
 export function stateOf(store: ArrayStore): State {
