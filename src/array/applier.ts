@@ -158,7 +158,8 @@ export class Applier {
   persist(epoch: number, always = false): void {
     const { baseEnd: end, base, superblock, log } = this.#history;
     const isOwn = this.#own.has(superblock.applied + 1, end.txid) || mutations.trustHomes === true;
-    const whole = this.#history.records.length === 0;
+    /* Who has read so far looks for the next record in this segment and in the next, not beyond. */
+    const whole = this.#history.records.length === 0 && end.offset > 0;
     if (end.txid === superblock.applied && epoch === superblock.epoch && !always) return;
     if (end.txid > superblock.applied && !isOwn) this.#rewrite();
     if (!mutations.noHomeSync)

@@ -58,6 +58,8 @@ export interface ArrayEngine {
   fresh(array: number): readonly FreshPages[];
   /** Shows what `writeFresh` has written, after a `reset`. */
   showFresh(array: number): void;
+  /** Bytes as `writeFresh` has written them, whatever has changed in memory since. */
+  readFresh(array: number, start: number, length: number): Uint8Array;
   /** Gives up what `writeFresh` has written, but pages below `end` of those in `keep`. */
   cutFresh(array: number, keep: readonly FreshPages[], end: number): void;
   /** Shows the snapshot again, and nothing of the transaction. */

@@ -133,11 +133,20 @@ export class History {
     this.#shown = undefined;
   }
 
-  /** Takes a record that views are not to show yet. */
-  takeUnseen(record: LogRecord): void {
+  /** Takes a record that views are not to show yet. What it returns takes it back, as long as nothing else was taken. */
+  takeUnseen(record: LogRecord): () => void {
+    const { cursor, catalogue } = this;
+    const shown = this.#shown;
     this.#shown = this.shown;
     this.take(record);
     if (this.unseen !== "reset") this.unseen.push(record);
+    return () => {
+      this.#shown = shown;
+      this.cursor = cursor;
+      this.catalogue = catalogue;
+      this.records.pop();
+      if (this.unseen !== "reset") this.unseen.pop();
+    };
   }
 
   /** Reads on; what is new is remembered as unseen. */

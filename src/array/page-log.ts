@@ -1,5 +1,6 @@
 import { builtin } from "../builtins.ts";
 import {
+  ClosedError,
   type CorruptError,
   LockedError,
   NotFoundError,
@@ -278,6 +279,7 @@ export class PageLog implements ArrayEngine {
   }
 
   view(array: number, reserve: number): LayeredView {
+    if (this.#closed) throw new ClosedError(this.folder);
     return this.#views.get(array, reserve);
   }
 
@@ -313,9 +315,13 @@ export class PageLog implements ArrayEngine {
         ?.layFresh(first * this.pageSize, (end - first) * this.pageSize, this.#homes.get(array).file);
   }
 
+  readFresh(array: number, start: number, length: number): Uint8Array {
+    return this.#homes.get(array).read(start, length);
+  }
+
   cutFresh(array: number, keep: readonly FreshPages[], end: number): void {
     if (this.#fresh.ranges(array).length === 0) return;
-    this.#fresh.cut(array, ({ first }) => Math.min(end, keep.find((kept) => kept.first === first)?.end ?? 0));
+    this.#fresh.cut(array, ({ sums }) => Math.min(end, keep.find((kept) => kept.sums === sums)?.end ?? 0));
   }
 
   reset(array: number): void {
@@ -358,8 +364,14 @@ export class PageLog implements ArrayEngine {
     while (!this.#shared.solitary) {
       const orphan = log.next(history.cursor);
       if (orphan === undefined || log.firstBad(orphan) >= 0) break;
-      history.takeUnseen(orphan);
-      this.#applier.syncLog(history.cursor);
+      const takeBack = history.takeUnseen(orphan);
+      try {
+        this.#applier.syncLog(history.cursor);
+      } catch (error) {
+        /* Nobody here is to stand at what others do not know of. */
+        takeBack();
+        throw error;
+      }
       this.#shared.head = orphan.txid;
     }
     this.#applier.finish();

@@ -13,6 +13,7 @@ import { PrivateView, type Runs } from "../memory/private-view.ts";
 import { BigArray } from "./big-array.ts";
 import type { ArrayInfo, Catalogue } from "./catalogue.ts";
 import { Changes, type SavedChanges } from "./changes.ts";
+import { CutPages } from "./cut-pages.ts";
 import { type DType, itemSize } from "./dtype.ts";
 import type { ChangedPages, Durability } from "./engine.ts";
 import type { FreshPages } from "./fresh-arrays.ts";
@@ -27,6 +28,8 @@ import { type Savepoint, Transaction } from "./transaction.ts";
 
 /** From so many bytes on what is overwritten in bulk does not go through memory: making the file for it takes time. */
 const MUCH: number = 2 ** 26;
+/* Pages are copied from file to file in parts of this many bytes. */
+const PIECE: number = 2 ** 20;
 
 interface SavedState extends SavedChanges {
   readonly spilled: ReadonlyMap<number, readonly unknown[]>;
@@ -54,11 +57,15 @@ export class ArrayStore implements Disposable {
   #unspilled = 0;
   #closed = false;
   #saved = new WeakMap<Savepoint, SavedState>();
+  /** The transaction has one. */
+  #hasSavepoint = false;
+  readonly #cut: CutPages;
   #watchers = new Set<ReturnType<typeof setInterval>>();
 
   /** @internal */
   constructor(engine: PageLog, options: StoreOptions) {
     this.#engine = engine;
+    this.#cut = new CutPages(engine.pageSize);
     this.#options = options;
     this.folder = engine.folder;
     this.#spills = new SpillFile(engine.folder);
@@ -321,6 +328,7 @@ export class ArrayStore implements Disposable {
       const tail = Math.min(after, before) - bytes;
       if (tail > 0) memory.view.bytes(bytes, tail).fill(0);
       if (after < before) {
+        if (this.#hasSavepoint) this.#keepCut(id, after / pageSize);
         this.#engine.cutFresh(id, this.#engine.fresh(id), after / pageSize);
         memory.lay(after, before - after, undefined, 0);
         memory.cutSpilled(after);
@@ -355,13 +363,28 @@ export class ArrayStore implements Disposable {
       }
   }
 
-  /** After a reset: the transaction's zeros, what it has written home, and what it has spilled. */
-  #bringBack(id: number, view: LayeredView, spilled: readonly unknown[]): void {
+  /** After a reset: the transaction's zeros, what it has written home, what was cut off of that, and what it has spilled. */
+  #bringBack(id: number, view: LayeredView, spilled: readonly unknown[], cut: readonly FreshPages[] = []): void {
     const { pageSize } = this.#engine;
     for (const [first, end] of this.#changes.zeros.get(id) ?? [])
       view.lay(first * pageSize, (end - first) * pageSize, undefined, 0);
     this.#engine.showFresh(id);
+    for (const pages of cut) this.#cut.each(pages, (...part) => view.laySpilled(...part));
     view.restoreSpilled(spilled);
+  }
+
+  /** Copies what was written home from page `from` on: a savepoint may want it back. */
+  #keepCut(id: number, from: number): void {
+    const { pageSize } = this.#engine;
+    for (const fresh of this.#engine.fresh(id)) {
+      const first = Math.max(from, fresh.first);
+      const length = (fresh.end - first) * pageSize;
+      if (length <= 0) continue;
+      const place = this.#spills.writeBlocks(length, (at) =>
+        this.#engine.readFresh(id, first * pageSize + at, Math.min(PIECE, length - at)),
+      );
+      this.#cut.add(fresh, { first, end: fresh.end, ...place });
+    }
   }
 
   /**
@@ -467,6 +490,7 @@ export class ArrayStore implements Disposable {
   #ended(committed: boolean): void {
     this.#changes.clear();
     this.#transaction = undefined;
+    this.#hasSavepoint = false;
     this.#unspilled = 0;
     this.#spills.drop();
     this.#engine.end(committed);
@@ -540,6 +564,7 @@ export class ArrayStore implements Disposable {
     const spilled = new Map<number, readonly unknown[]>();
     for (const id of this.#arrays.keys()) if (!this.#changes.dropped.has(id)) spilled.set(id, this.memory(id).spilled);
     const fresh = new Map([...this.#arrays.keys()].map((id) => [id, [...this.#engine.fresh(id)]]));
+    this.#hasSavepoint = true;
     this.#saved.set(savepoint, { ...this.#changes.saved(), spilled, fresh });
     return savepoint;
   }
@@ -559,8 +584,9 @@ export class ArrayStore implements Disposable {
       if (this.#changes.dropped.has(id)) continue;
       const view = this.memory(id);
       this.#engine.reset(id);
-      this.#engine.cutFresh(id, state.fresh.get(id) ?? [], Number.POSITIVE_INFINITY);
-      this.#bringBack(id, view, state.spilled.get(id) ?? []);
+      const fresh = state.fresh.get(id) ?? [];
+      this.#engine.cutFresh(id, fresh, Number.POSITIVE_INFINITY);
+      this.#bringBack(id, view, state.spilled.get(id) ?? [], fresh);
     }
   }
 

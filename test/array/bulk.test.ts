@@ -237,6 +237,43 @@ describe("bulk writes over what exists", () => {
       assert.equal(a.get(5), -5);
     }
   });
+
+  it("comes back to a savepoint though what was written home is cut off, written anew, and cut off again", async () => {
+    const one = store(tempFolder());
+    const first = one.begin();
+    const a = one.create("a", { dtype: "f64", shape: 0 });
+    a.append(numbers(40 * PAGE, 0));
+    a.set([30 * PAGE], -1);
+    const expected = numbers(40 * PAGE, 0);
+    expected[30 * PAGE] = -1;
+    const early = first.savepoint();
+    a.set([20 * PAGE], -2);
+    a.resize(10 * PAGE);
+    a.append(numbers(20 * PAGE, 5_000_000));
+    const late = first.savepoint();
+    a.resize(12 * PAGE);
+    a.resize(11 * PAGE);
+    a.append(numbers(30 * PAGE, 9_000_000));
+    first.rollback(late);
+    const between = new Float64Array(30 * PAGE);
+    between.set(numbers(10 * PAGE, 0));
+    between.set(numbers(20 * PAGE, 5_000_000), 10 * PAGE);
+    assert.deepEqual(a.typed(), between);
+    a.resize(11 * PAGE);
+    first.rollback(late);
+    assert.deepEqual(a.typed(), between);
+    first.rollback(early);
+    assert.deepEqual(a.typed(), expected);
+    a.resize(5 * PAGE);
+    first.rollback(early);
+    assert.deepEqual(a.typed(), expected);
+    await first.commit();
+    one.close();
+    const again = store(one.folder);
+    assert.deepEqual(again.array("a", "f64").typed(), expected);
+    assert.deepEqual(again.engine.verify(), []);
+    again.close();
+  });
 });
 
 describe("an array that outgrows its address space", () => {

@@ -392,3 +392,34 @@ describe("with another connection that commits on, and a reader", () => {
       }
     }, 120_000);
 });
+
+describe("a record that somebody left who died before he told of it", () => {
+  it("is taken whole or not at all where the disk has no room to make it durable", async () => {
+    const tale = new Tale();
+    const one = tale.open();
+    const two = tale.open();
+    await made(tale, one);
+    /* The dead's transaction: it may come true. */
+    tale.recorder.failOn("kill", "sync", /log/);
+    await assert.rejects(() => tale.commit(one, () => fill(one, 2)));
+    tale.recorder.fail(undefined);
+    gone(one);
+    two.refresh();
+    const before = stateOf(two);
+    tale.recorder.failOn("ENOSPC", "sync", /log/);
+    await assert.rejects(() => two.checkpoint(), DiskFullError);
+    tale.recorder.fail(undefined);
+    const three = tale.open();
+    two.refresh();
+    three.refresh();
+    assert.deepEqual([two.snapshot, two.engine.applied <= two.snapshot, stateOf(two)], [1, true, before]);
+    assert.deepEqual([three.snapshot, stateOf(three)], [1, before]);
+    await two.checkpoint();
+    two.refresh();
+    three.refresh();
+    assert.deepEqual([two.snapshot, three.snapshot], [2, 2]);
+    assert.deepEqual(stateOf(two), stateOf(three));
+    assert.equal(three.array("a").get(0), 2);
+    assert.deepEqual(await tale.losses(), []);
+  }, 60_000);
+});
