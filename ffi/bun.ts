@@ -54,6 +54,7 @@ export function open(path: string): Native {
     Object.entries(symbols).map(([name, args]) => [name, { args: [...args], returns: "f64" }]),
   );
   const calls = ffi.dlopen(path, table).symbols as Calls;
+  const { Bun: bun } = globalThis as unknown as { Bun: { gc(now: boolean): unknown } };
   return {
     backend: "bun-ffi",
     runtime: `bun ${(builtin("process").versions as Record<string, string | undefined>).bun}`,
@@ -62,6 +63,8 @@ export function open(path: string): Native {
     longestBuffer: 2 ** 32,
     cheapBufferCalls: true,
     checksumFrom: 16,
+    collects: "both",
+    findCollector: () => (now) => void bun.gc(now),
     atomicLoadsWrite: true,
     buffer: (address, length) => ffi.toArrayBuffer(address, 0, length),
     watch,

@@ -1,3 +1,4 @@
+import { findCollector } from "./collect-deno.ts";
 import type { Native } from "./native.ts";
 import { type Calls, symbols } from "./symbols.ts";
 import { watchSocket } from "./watch-socket.ts";
@@ -19,6 +20,8 @@ export function open(path: string): Native {
     longestBuffer: 2 ** 45,
     cheapBufferCalls: false,
     checksumFrom: 24,
+    collects: "now",
+    findCollector,
     atomicLoadsWrite: false,
     buffer(address, length) {
       const pointer = UnsafePointer.create(BigInt(address));

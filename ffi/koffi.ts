@@ -56,6 +56,8 @@ export function open(path: string, koffi: Koffi): Native {
     longestBuffer: 2 ** 45,
     cheapBufferCalls: false,
     checksumFrom: 96,
+    collects: "never",
+    findCollector: () => undefined,
     atomicLoadsWrite: false,
     buffer,
     watch: watchSocket,

@@ -26,6 +26,13 @@ export interface Native {
   /** Bytes from which on a checksum costs less as a call than in JavaScript. */
   readonly checksumFrom: number;
   /**
+   * Which collections of garbage are worth asking for: `both` where mapped memory puts off those of small objects too,
+   * `now` where large arrays alone pile up while a program does not return to its event loop.
+   */
+  readonly collects: "both" | "now" | "never";
+  /** What collects garbage, at once or (`now` false) beside the program. */
+  findCollector(): ((now: boolean) => void) | undefined;
+  /**
    * True where compiled `Atomics.load` writes to memory (JavaScriptCore adds 0), which a read-only mapping does not
    * survive.
    */

@@ -34,6 +34,8 @@ export function open(path: string, ffi: NodeFfi): Native {
     longestBuffer: 2 ** 45,
     cheapBufferCalls: false,
     checksumFrom: 160,
+    collects: "never",
+    findCollector: () => undefined,
     atomicLoadsWrite: false,
     buffer: (address, length) => ffi.toArrayBuffer(BigInt(address), length, false),
     watch: watchSocket,

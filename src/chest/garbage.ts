@@ -1,13 +1,10 @@
 import { builtin } from "../builtins.ts";
+import { collector } from "../memory/collection.ts";
 
 /** So many bytes may pile up in any case. */
 const LEAST: number = 32 * 2 ** 20;
 /** Otherwise this part of the heap: where much is alive, a collection costs much. */
 const PART = 3;
-
-interface BunGlobal {
-  readonly Bun?: { gc(now: boolean): unknown };
-}
 
 /**
  * Bun counts mapped memory as its heap's, and collects no earlier than as much garbage has piled up as its heap is
@@ -17,11 +14,9 @@ interface BunGlobal {
 export class Garbage {
   #made = 0;
   #limit: number = LEAST;
-  readonly #collect: ((now: boolean) => unknown) | undefined;
+  readonly #collect: (() => void) | undefined = collector("soon");
 
   constructor() {
-    const isBun = (builtin("process").versions as Record<string, string | undefined>).bun !== undefined;
-    this.#collect = isBun ? (globalThis as BunGlobal).Bun?.gc : undefined;
     if (this.#collect === undefined) this.#limit = Number.POSITIVE_INFINITY;
   }
 
@@ -36,6 +31,6 @@ export class Garbage {
     this.#limit = Math.max(LEAST, heapTotal / PART);
     if (this.#made < this.#limit) return;
     this.#made = 0;
-    this.#collect?.(false);
+    this.#collect?.();
   }
 }
