@@ -132,7 +132,7 @@ export class Committer {
       if (change.meta.arrays !== undefined) this.#homes.syncNames();
       this.#writeHomes(plans, sums.subarray(imagePages));
     } catch (error) {
-      throw this.#failed(error);
+      throw this.#failedWith(plans, sums.subarray(imagePages), error);
     }
     let crc: number;
     try {
@@ -149,7 +149,7 @@ export class Committer {
       this.#unwrite(place.segment, place.offset);
       /* What could not be taken back may still come true. */
       if (this.poison !== undefined) throw new PoisonedError(this.#folder, error);
-      throw this.#failed(error);
+      throw this.#failedWith(plans, sums.subarray(imagePages), error);
     }
     const record = { epoch, txid, previous, crc, runs, sums, bodyBytes, meta, headBytes: headSize, ...place };
     this.#shared.head = txid;
@@ -179,6 +179,19 @@ export class Committer {
     }
   }
 
+  /** The error to throw, once it is known what the commit has left in home files. */
+  #failedWith(plans: readonly Plan[], sums: Uint32Array, error: unknown): unknown {
+    const reason = this.#failed(error);
+    if (this.poison !== undefined) return reason;
+    let at = 0;
+    for (const { change, direct } of plans) {
+      for (const { first, end } of change.fresh) at += end - first;
+      this.#fresh.strayed(change.array, direct, sums.subarray(at));
+      at += pagesOf(direct, this.#pageSize);
+    }
+    return reason;
+  }
+
   /** An I/O error leaves unknown what is on the disk. */
   #failed(error: unknown): unknown {
     if (!(error instanceof SystemError)) return error;
@@ -202,6 +215,7 @@ export class Committer {
         home.truncate(highWater * this.#pageSize);
         this.#applier.syncHomes(() => home.sync());
       }
+      this.#fresh.clean(change.array, home);
       if (home.size() !== newHighWater * this.#pageSize) home.truncate(newHighWater * this.#pageSize);
       if (direct.length > 0) {
         home.applyRuns(change.view.view, direct, direct.length / 2, { page, sums: sums.subarray(at) });

@@ -14,6 +14,8 @@ export interface ChangedPages {
   readonly zeros: readonly (readonly [number, number])[];
   /** What `writeFresh` has written. */
   readonly fresh: readonly FreshPages[];
+  /** A savepoint may come back to what `writeFresh` has written: nothing is written over it before the commit is true. */
+  readonly keepsFresh: boolean;
 }
 
 /** What a transaction wants to make true. */

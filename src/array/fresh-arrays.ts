@@ -28,6 +28,8 @@ export class FreshArrays {
   #held = new Map<number, FreshPages[]>();
   /** Arrays whose last sync failed: what was written before must be written again. */
   #failed = new Set<number>();
+  /** Arrays with pages in their home file that a commit put there which then failed. */
+  #strayed = new Set<number>();
 
   constructor(homes: Homes, shared: SharedState, pageSize: number) {
     this.#homes = homes;
@@ -119,6 +121,38 @@ export class FreshArrays {
         }
   }
 
+  /**
+   * A commit that failed has written changed runs home, or some of them, with these checksums. Where they replaced what
+   * was there before, that is what is there now.
+   */
+  strayed(array: number, runs: Float64Array, sums: Uint32Array): void {
+    if (!this.#held.has(array) || runs.length === 0) return;
+    this.#strayed.add(array);
+    const size = this.#pageSize;
+    const home = this.#homes.get(array);
+    let k = 0;
+    for (let i = 0; i < runs.length; i += 2)
+      for (let at = runs[i] ?? 0; at < (runs[i] ?? 0) + (runs[i + 1] ?? 0); at += size, k++) {
+        const page = at / size;
+        const range = this.ranges(array).findLast(({ first, end }) => page >= first && page < end);
+        if (range === undefined || crc32c(home.read(at, size)) !== sums[k]) continue;
+        range.sums[page - range.first] = sums[k] ?? 0;
+      }
+  }
+
+  /** Before the next commit: what a failed one has left beside the array's pages must not be taken for theirs. */
+  clean(array: number, home: StoreFile): void {
+    if (!this.#strayed.has(array)) return;
+    const size = this.#pageSize;
+    let at = 0;
+    for (const { first, end } of this.ranges(array).toSorted((a, b) => a.first - b.first)) {
+      if (first > at) home.punch(at * size, (first - at) * size);
+      at = Math.max(at, end);
+    }
+    if (home.size() > at * size) home.truncate(at * size);
+    this.#strayed.delete(array);
+  }
+
   /** Gives up what was written from page `keep` of each range on: those places are zeros again. */
   cut(array: number, keep: (range: FreshPages) => number): void {
     const left: FreshPages[] = [];
@@ -139,5 +173,6 @@ export class FreshArrays {
     }
     this.#held.clear();
     this.#failed.clear();
+    this.#strayed.clear();
   }
 }

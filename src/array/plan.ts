@@ -75,7 +75,8 @@ export function planCommit(
       const page = (change.runs[2 * i] ?? 0) / size;
       const count = (change.runs[2 * i + 1] ?? 0) / size;
       const below = Math.min(count, Math.max(0, highWater - page));
-      if ((count - below) * size < directBytes) {
+      const isKept = change.keepsFresh && change.fresh.some(({ first, end: to }) => first < page + count && page < to);
+      if (isKept || (count - below) * size < directBytes) {
         addImage(page, count);
         continue;
       }

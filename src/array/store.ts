@@ -468,7 +468,7 @@ export class ArrayStore implements Disposable {
       const zeros = this.#changes.zeros.get(id) ?? [];
       const fresh = this.#engine.fresh(id);
       if (runs.count === 0 && zeros.length === 0 && fresh.length === 0) continue;
-      pages.push({ array: id, view, runs: runs.data, count: runs.count, zeros, fresh });
+      pages.push({ array: id, view, runs: runs.data, count: runs.count, zeros, fresh, keepsFresh: this.#hasSavepoint });
     }
     const meta = this.#changes.meta();
     if (pages.length === 0 && Object.keys(meta).length === 0) {

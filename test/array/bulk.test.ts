@@ -3,12 +3,18 @@ import fs from "node:fs";
 import path from "node:path";
 import process from "node:process";
 import { afterEach, describe, it } from "vitest";
-import { type ArrayStore, openStore, type Savepoint, type StoreOptions } from "../../src/array/main.ts";
+import {
+  type ArrayStore,
+  openStore,
+  type Savepoint,
+  type StoreOptions,
+  type Transaction,
+} from "../../src/array/main.ts";
 import { ConflictError, DiskFullError, SystemError } from "../../src/errors.ts";
 import { PrivateView } from "../../src/memory/private-view.ts";
 import { diskError, observeDisk } from "../../src/memory/store-file.ts";
 import { cleanTemp, tempFolder } from "../support/temp.ts";
-import { randomFrom } from "./disk.ts";
+import { observeFolder, randomFrom } from "./disk.ts";
 
 const open: ArrayStore[] = [];
 const PAGE = 512;
@@ -274,6 +280,73 @@ describe("bulk writes over what exists", () => {
     assert.deepEqual(again.engine.verify(), []);
     again.close();
   });
+});
+
+describe("a commit that found no room", () => {
+  for (const dirtyWay of ["scan", "pagemap", "compare"] as const) {
+    /** Commits while the log finds no room. */
+    const fails = async (one: ArrayStore): Promise<void> => {
+      observeFolder(one.folder, ({ kind, path: file }) => {
+        if (kind === "write" && /log/.test(file)) throw diskError("ENOSPC", kind, file);
+        return undefined;
+      });
+      await assert.rejects(() => (one.transaction as Transaction).commit(), DiskFullError);
+      observeDisk(undefined);
+    };
+    const ended = async (one: ArrayStore, expected: Float64Array): Promise<void> => {
+      await (one.transaction as Transaction).commit();
+      one.refresh();
+      assert.deepEqual(one.array("a", "f64").typed(), expected);
+      assert.deepEqual(one.engine.verify(), []);
+      await one.checkpoint();
+      one.close();
+      const again = store(one.folder);
+      assert.deepEqual(again.array("a", "f64").typed(), expected);
+      assert.deepEqual(again.engine.verify(), []);
+      again.close();
+    };
+
+    it(`is made again over pages that were written home before it (${dirtyWay})`, async () => {
+      const one = store(tempFolder(), { dirtyWay });
+      one.begin();
+      const a = one.create("a", { dtype: "f64", shape: 0 });
+      a.append(numbers(20 * PAGE, 0));
+      a.typed().fill(7, 3 * PAGE, 15 * PAGE);
+      await fails(one);
+      const expected = numbers(20 * PAGE, 0).fill(7, 3 * PAGE, 15 * PAGE);
+      assert.deepEqual(a.typed(), expected);
+      await ended(one, expected);
+    });
+
+    it(`leaves what a savepoint comes back to (${dirtyWay})`, async () => {
+      const one = store(tempFolder(), { dirtyWay });
+      const first = one.begin();
+      const a = one.create("a", { dtype: "f64", shape: 0 });
+      a.append(numbers(20 * PAGE, 0));
+      const savepoint = first.savepoint();
+      a.typed().fill(7, 3 * PAGE, 15 * PAGE);
+      await fails(one);
+      first.rollback(savepoint);
+      assert.deepEqual(a.typed(), numbers(20 * PAGE, 0));
+      await ended(one, numbers(20 * PAGE, 0));
+    });
+
+    it(`leaves nothing in places that are then cut off and grown over (${dirtyWay})`, async () => {
+      const one = store(tempFolder(), { dirtyWay });
+      one.begin();
+      const a = one.create("a", { dtype: "f64", shape: 0 });
+      a.append(numbers(10 * PAGE, 0));
+      a.resize(40 * PAGE);
+      a.typed().fill(7, 12 * PAGE, 22 * PAGE);
+      await fails(one);
+      a.resize(10 * PAGE);
+      a.resize(40 * PAGE);
+      a.typed().fill(8, 30 * PAGE, 38 * PAGE);
+      const expected = new Float64Array(40 * PAGE).fill(8, 30 * PAGE, 38 * PAGE);
+      expected.set(numbers(10 * PAGE, 0));
+      await ended(one, expected);
+    });
+  }
 });
 
 describe("an array that outgrows its address space", () => {
