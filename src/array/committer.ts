@@ -231,7 +231,7 @@ export class Committer {
     const size = this.#pageSize;
     const { txid } = record;
     const eager = this.#applier.limit() >= txid;
-    const many = record.bodyBytes > FEW_PAGES * size;
+    const many = record.bodyBytes > FEW_PAGES * size && this.#options.dirtyWay !== "compare";
     const later = plans.map((plan) => eager && many && canWait(plan));
     if (plans.length > 0 && this.#history.unseen.length === 0 && !later.includes(false)) this.#history.seen();
     else this.#views.show(this.#shared.applied, new Map(plans.map((plan) => [plan.change.array, plan.highWater])));
@@ -264,6 +264,7 @@ export class Committer {
       }
       view.forgetSpilled();
     }
+    if (this.#options.dirtyWay === "compare") this.#views.restoreAll();
   }
 
   #layHome(view: LayeredView, home: StoreFile, start: number, length: number): void {

@@ -66,6 +66,8 @@ export interface ArrayEngine {
   cutFresh(array: number, keep: readonly FreshPages[], end: number): void;
   /** Shows the snapshot again, and nothing of the transaction. */
   reset(array: number): void;
+  /** After what a transaction changed is gone: pages that it wrote without changing them show again what others commit. */
+  dropEqual(): void;
   /**
    * Makes a change true, all of it or nothing; the new transaction's number.
    * @throws {ConflictError} when another commit since the snapshot touched the same page or shape.

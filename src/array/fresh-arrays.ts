@@ -85,9 +85,8 @@ export class FreshArrays {
 
   #clear(array: number, first: number, end: number): void {
     const home = this.#homes.get(array);
+    /* The commit that may make the array longer than this syncs it. */
     home.punch(first * this.#pageSize, (end - first) * this.#pageSize);
-    /* A commit may make the array longer than this, and does not know of it. */
-    this.sync(array, home);
   }
 
   /**

@@ -185,6 +185,13 @@ export class LayeredView {
     }
   }
 
+  /** The same for all private changes, also those that are none: pages that were written and hold what is laid there. */
+  restoreAll(): void {
+    this.view.restore(Float64Array.of(0, this.view.length), 1);
+    const size = pageSize();
+    for (const [at, { file, offset }] of this.#copies) file.readInto(offset, this.view.bytes(at, size));
+  }
+
   /** The array grows from `bytes`: what old views wrote behind its end was never its own. */
   clear(bytes: number, before: number, after: number): void {
     const tail = Math.min(before, this.exposed) - bytes;

@@ -328,6 +328,10 @@ export class PageLog implements ArrayEngine {
     this.#views.reset(array);
   }
 
+  dropEqual(): void {
+    if (this.dirtyWay === "compare") this.#views.restoreAll();
+  }
+
   forget(array: number): void {
     this.#views.forget(array);
   }

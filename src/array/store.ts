@@ -473,6 +473,7 @@ export class ArrayStore implements Disposable {
     const meta = this.#changes.meta();
     if (pages.length === 0 && Object.keys(meta).length === 0) {
       this.#engine.checkSnapshot();
+      this.#engine.dropEqual();
       this.#ended(true);
       return this.#engine.snapshot;
     }
@@ -508,11 +509,13 @@ export class ArrayStore implements Disposable {
       const view = this.memory(id);
       if (this.#changes.zeros.has(id) || view.spilled.length > 0 || this.#engine.fresh(id).length > 0)
         this.#engine.reset(id);
-      else {
+      else if (this.#engine.dirtyWay !== "compare") {
         const runs = view.changed(view.view.length, this.#engine.dirtyWay);
         view.restore(runs.data, runs.count);
       }
     }
+    /* By comparison nothing else was done above: this shows all of a view anew. */
+    this.#engine.dropEqual();
     this.#ended(false);
   }
 

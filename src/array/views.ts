@@ -57,6 +57,14 @@ export class Views {
     for (const record of this.#history.records) if (record.txid <= txid) this.layRecord(view, array, record, false);
   }
 
+  /**
+   * By comparison a page that was written is no change when it holds the same; but it is private, and would never show
+   * what is written to its file.
+   */
+  restoreAll(): void {
+    for (const view of this.#views.values()) view.restoreAll();
+  }
+
   forget(array: number): void {
     this.#views.get(array)?.view.close();
     this.#views.delete(array);

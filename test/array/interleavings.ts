@@ -168,8 +168,7 @@ class Interleaving {
       connection.snapshot = store.snapshot;
       if (!connection.stray) connection.work = freshWork(this.#newest);
       this.#note(connection, "write outside");
-      this.#write(connection);
-      connection.stray = true;
+      connection.stray = this.#write(connection) || connection.stray;
     } else this.#begin(connection);
   }
 
@@ -204,12 +203,13 @@ class Interleaving {
     work.pages.set(name, pages);
   }
 
-  #write(connection: Connection): void {
+  /** Whether it wrote anything. */
+  #write(connection: Connection): boolean {
     const { store, work } = connection;
     const names = [...work.arrays.keys()];
     const name = names[this.#random(names.length)];
     const mine = name === undefined ? undefined : work.arrays.get(name);
-    if (name === undefined || mine === undefined || mine.length === 0) return;
+    if (name === undefined || mine === undefined || mine.length === 0) return false;
     const view = store.array(name, "f64").typed();
     if (this.#random(4) === 0) {
       const first = this.#random(mine.length);
@@ -217,13 +217,14 @@ class Interleaving {
       view.fill(++this.#value, first, end);
       mine.fill(this.#value, first, end);
       if (end > first) this.#dirty(connection, name, first, end);
-      return;
+      return end > first;
     }
     for (let i = this.#random(4); i >= 0; i--) {
       const at = this.#random(mine.length);
       view[at] = mine[at] = ++this.#value;
       this.#dirty(connection, name, at, at + 1);
     }
+    return true;
   }
 
   #resize(connection: Connection): void {

@@ -613,3 +613,29 @@ describe("a store that is not what it should be", () => {
     await transaction.commit();
   });
 });
+
+describe("a page that was written to without a change", () => {
+  for (const dirtyWay of ["scan", "pagemap", "compare"] as const)
+    for (const end of ["commit", "abort", "empty commit"] as const)
+      it(`shows afterwards what others commit (${dirtyWay}, ${end})`, async () => {
+        const one = openStore(tempFolder(), { dirtyWay, reserve: 2 ** 20 });
+        const two = openStore(one.folder);
+        try {
+          const a = await one.transact(() => one.create("a", { dtype: "f64", shape: 4096 }));
+          await one.transact(() => a.typed().fill(5));
+          await one.checkpoint();
+          const transaction = one.begin();
+          a.typed()[0] = a.typed()[0] as number;
+          if (end === "commit") a.typed()[2000] = 6;
+          if (end === "abort") transaction.abort();
+          else await transaction.commit();
+          await two.transact(() => two.array("a", "f64").typed().fill(7, 0, 10));
+          await two.checkpoint();
+          one.refresh();
+          assert.deepEqual([a.typed()[0], a.typed()[9], a.typed()[10]], [7, 7, 5]);
+        } finally {
+          one.close();
+          two.close();
+        }
+      });
+});
