@@ -1,8 +1,8 @@
 import type { DataFile } from "../memory/data-file.ts";
 import type { FreshPages } from "./fresh-arrays.ts";
 
-/** Pages [first, end) in a file. */
-interface Part {
+/** Pages [first, end) that lie in a file. */
+export interface CutPart {
   readonly first: number;
   readonly end: number;
   readonly file: DataFile;
@@ -14,23 +14,15 @@ interface Part {
  * by the checksums they were written with, for what is written there next is not the same.
  */
 export class CutPages {
-  readonly #pageSize: number;
-  #parts = new WeakMap<Uint32Array, Part[]>();
+  #parts = new WeakMap<Uint32Array, CutPart[]>();
 
-  constructor(pageSize: number) {
-    this.#pageSize = pageSize;
-  }
-
-  add({ sums }: FreshPages, part: Part): void {
+  add({ sums }: FreshPages, part: CutPart): void {
     this.#parts.set(sums, [...(this.#parts.get(sums) ?? []), part]);
   }
 
-  /** Calls back with what was cut off of these pages: start, length, file, offset, in bytes. */
-  each({ sums, end }: FreshPages, lay: (start: number, length: number, file: DataFile, offset: number) => void): void {
-    const size = this.#pageSize;
-    for (const part of this.#parts.get(sums) ?? []) {
-      const last = Math.min(part.end, end);
-      if (last > part.first) lay(part.first * size, (last - part.first) * size, part.file, part.offset);
-    }
+  /** What was cut off of these pages, in the order of cutting. */
+  of({ sums, end }: FreshPages): CutPart[] {
+    const parts = (this.#parts.get(sums) ?? []).map((part) => ({ ...part, end: Math.min(part.end, end) }));
+    return parts.filter((part) => part.end > part.first);
   }
 }

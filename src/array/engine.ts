@@ -1,3 +1,4 @@
+import type { DirtyWay } from "../memory/private-view.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { MetaChange } from "./format.ts";
 import type { FreshPages } from "./fresh-arrays.ts";
@@ -32,8 +33,12 @@ export type Durability = "full" | "none";
  * PageLog is one; an engine over a database can be another.
  */
 export interface ArrayEngine {
+  /** Where this machine keeps what it holds of the store, and what transactions spill. */
+  readonly folder: string;
   /** Bytes of a page: what conflicts are about. */
   readonly pageSize: number;
+  /** How changed pages are found. */
+  readonly dirtyWay: DirtyWay;
   /** What the snapshot knows. */
   readonly catalogue: Catalogue;
   /** The transaction that the snapshot stands at. */
@@ -44,12 +49,22 @@ export interface ArrayEngine {
    * Takes the newest snapshot; every view shows it afterwards. `mayShow` is called before views change, and may throw.
    */
   begin(mayShow?: () => void): void;
+  /** What a commit left for later: its views show it out of files. Between transactions only. */
+  settle(): void;
+  /** @throws {ReadOnlyError} when nothing may be changed here. `throughViews`: they were written to. */
+  checkWritable(throughViews?: boolean): void;
+  /** @throws {SnapshotTooOldError} when the snapshot was given up. */
+  checkSnapshot(): void;
   /** Lets go of the snapshot, and unless the transaction has committed of what it has written. */
   end(committed: boolean): void;
   /** The memory of an array at the snapshot. */
   view(array: number, reserve: number): LayeredView;
   /** The same for engines that must fetch it first. */
   fetch(array: number, reserve: number): Promise<LayeredView>;
+  /** Gives the memory of an array back; its views have length 0. */
+  forget(array: number): void;
+  /** What to throw when the memory of an array has lost the page at byte `offset`. */
+  lostPages(array: number, offset: number): Error;
   /** A number for a new array, from `first` on, that no other transaction has. */
   reserve(first: number): number;
   /** The page from which on `writeFresh` may write in this transaction, or undefined when it may not. */
@@ -73,5 +88,7 @@ export interface ArrayEngine {
    * @throws {ConflictError} when another commit since the snapshot touched the same page or shape.
    */
   commit(change: Change, durability: Durability): Promise<number>;
+  /** Brings what readers start from up to date, and gives back what is not needed any more. */
+  checkpoint(): Promise<void>;
   close(): void;
 }

@@ -8,6 +8,7 @@ import {
   ReadOnlyError,
   SnapshotTooOldError,
   SystemError,
+  TruncatedError,
 } from "../errors.ts";
 import { type DirtyWay, PrivateView } from "../memory/private-view.ts";
 import { makeFolder, StoreFile } from "../memory/store-file.ts";
@@ -156,8 +157,9 @@ export class PageLog implements ArrayEngine {
     return this.#history.logBytes;
   }
 
-  homePath(array: number): string {
-    return this.#homes.path(array);
+  lostPages(array: number, offset: number): TruncatedError {
+    const path = this.#homes.path(array);
+    return new TruncatedError(path, offset, builtin("fs").statSync(path, { throwIfNoEntry: false })?.size ?? 0);
   }
 
   /** Whether the disk has failed, here or where home files were synced: it does nothing any more. @internal */

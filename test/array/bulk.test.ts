@@ -166,7 +166,7 @@ describe("bulk writes over what exists", () => {
       const model = numbers(SIZE, 0);
       const first = one.begin();
       a.fill(3);
-      assert.deepEqual([one.changedBytes(), view[0], view.at(-1), a.sum()], [0, 3, 3, 3 * SIZE]);
+      assert.deepEqual([one.workspace.changedBytes(), view[0], view.at(-1), a.sum()], [0, 3, 3, 3 * SIZE]);
       first.abort();
       assert.deepEqual(view, model);
       const second = one.begin();
@@ -174,7 +174,7 @@ describe("bulk writes over what exists", () => {
       a.set([[3, SIZE - 5]], numbers(SIZE - 8, 1000));
       model.set(numbers(SIZE - 8, 1000), 3);
       /* The first page and the last are not whole. */
-      assert.equal(one.changedBytes(), 2 * 8 * PAGE);
+      assert.equal(one.workspace.changedBytes(), 2 * 8 * PAGE);
       const savepoint = second.savepoint();
       a.fill(9);
       view[50 * PAGE] = 10;
@@ -218,7 +218,7 @@ describe("bulk writes over what exists", () => {
       const made = one.create("a", { dtype: "f64", shape: SIZE });
       made.fill(1);
       made.fill(2);
-      assert.equal(one.changedBytes(), 0);
+      assert.equal(one.workspace.changedBytes(), 0);
       made.append(numbers(SIZE, 0));
       return made;
     });

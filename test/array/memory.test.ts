@@ -28,7 +28,7 @@ async function filled(options: StoreOptions = {}): Promise<ArrayStore> {
 
 /** Asks the kernel to write out and drop what a view holds in memory: changed pages go to swap where there is any. */
 function pageOut(one: ArrayStore): void {
-  const { view } = one.memory(1);
+  const { view } = one.workspace.memory(1);
   const all = Float64Array.of(0, PAGES * PAGE * 8);
   const done = native().calls.oc_advise_runs(view.address, all, 1, adviceKinds.pageout);
   assert.ok(done >= 0, String(done));
@@ -42,7 +42,7 @@ describe("pages that the kernel has paged out", () => {
       const first = one.begin();
       for (let page = 0; page < PAGES; page += 3) view[page * PAGE] = page + 2;
       pageOut(one);
-      assert.equal(one.changedBytes(), Math.ceil(PAGES / 3) * PAGE * 8);
+      assert.equal(one.workspace.changedBytes(), Math.ceil(PAGES / 3) * PAGE * 8);
       first.abort();
       assert.equal(one.array("a").sum(), PAGES * PAGE);
       const second = one.begin();
@@ -55,7 +55,7 @@ describe("pages that the kernel has paged out", () => {
       pageOut(one);
       assert.deepEqual([view[5 * PAGE], view[9 * PAGE], one.array("a").sum()], [7, 8, PAGES * PAGE + 6 + 7]);
       one.begin().abort();
-      assert.equal(one.changedBytes(), 0);
+      assert.equal(one.workspace.changedBytes(), 0);
       assert.deepEqual(one.engine.verify(), []);
     });
 });

@@ -31,7 +31,7 @@ const turn = (milliseconds: number): Promise<void> => new Promise((resolve) => s
 /** Waits until a transaction has less in memory than half the limit. */
 async function spilled(store: ArrayStore): Promise<void> {
   const end = Date.now() + 60_000;
-  while (store.changedBytes() > LIMIT / 2) {
+  while (store.workspace.changedBytes() > LIMIT / 2) {
     assert.ok(Date.now() < end, "nothing was spilled");
     await turn(1);
   }
@@ -80,7 +80,7 @@ describe.skipIf(!isTimed)("changed pages are spilled by a timer", () => {
     transaction.abort();
     assert.ok(view.every((value) => value === 1));
     one.begin();
-    assert.equal(one.changedBytes(), 0);
+    assert.equal(one.workspace.changedBytes(), 0);
   });
 
   it("but not outside a transaction, nor with an interval of 0, nor in a view that shows a named snapshot", async () => {
@@ -98,7 +98,7 @@ describe.skipIf(!isTimed)("changed pages are spilled by a timer", () => {
     });
     for (const each of open) each.array("a", "f64").typed().fill(2);
     await turn(50);
-    for (const each of open) assert.equal(each.changedBytes(), PAGES * PAGE * 8);
+    for (const each of open) assert.equal(each.workspace.changedBytes(), PAGES * PAGE * 8);
     assert.equal(spills, 0);
     one.discard();
   });
@@ -120,7 +120,7 @@ describe.skipIf(!isTimed)("changed pages are spilled by a timer", () => {
       const end = Date.now() + 60_000;
       while (failed < 3 && Date.now() < end) await turn(1);
       assert.ok(failed >= 3);
-      assert.equal(one.changedBytes(), PAGES * PAGE * 8);
+      assert.equal(one.workspace.changedBytes(), PAGES * PAGE * 8);
       await transaction.commit();
       observeDisk(undefined);
       assert.ok(view.every((value) => value === 2));
