@@ -1,4 +1,4 @@
-import type { DirtyWay } from "../memory/private-view.ts";
+import { type DirtyWay, PrivateView } from "../memory/private-view.ts";
 
 /** How a PageLog works; all have defaults. */
 export interface PageLogOptions {
@@ -20,6 +20,22 @@ export interface PageLogOptions {
   checkpointDelay?: number;
   /** How changed pages are found. Default: the best that the system has. */
   dirtyWay?: DirtyWay;
+}
+
+/** Options with their defaults. */
+export function withDefaults(options: PageLogOptions): Required<PageLogOptions> {
+  return {
+    create: true,
+    segmentBytes: 2 ** 26,
+    logLimit: 2 ** 34,
+    maxSnapshotAge: Number.POSITIVE_INFINITY,
+    lockTimeout: 10_000,
+    directBytes: 2 ** 20,
+    gatheredBytes: 2 ** 18,
+    checkpointDelay: 1000,
+    dirtyWay: PrivateView.way(),
+    ...options,
+  };
 }
 
 /** Layers of a view beyond which it is set up anew. */

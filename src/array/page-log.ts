@@ -10,10 +10,11 @@ import {
   SystemError,
   TruncatedError,
 } from "../errors.ts";
-import { type DirtyWay, PrivateView } from "../memory/private-view.ts";
+import type { DirtyWay } from "../memory/private-view.ts";
 import { makeFolder, StoreFile } from "../memory/store-file.ts";
 import { Applier } from "./applier.ts";
 import type { Catalogue } from "./catalogue.ts";
+import { catchUp } from "./catch-up.ts";
 import { Committer } from "./committer.ts";
 import { checkConflicts } from "./conflicts.ts";
 import type { ArrayEngine, Change, Durability } from "./engine.ts";
@@ -23,11 +24,12 @@ import { Homes } from "./homes.ts";
 import type { LayeredView } from "./layered-view.ts";
 import { Log } from "./log.ts";
 import { mutations } from "./mutations.ts";
-import type { PageLogOptions } from "./page-log-options.ts";
+import { type PageLogOptions, withDefaults } from "./page-log-options.ts";
 import { isMade, makeStore, recover } from "./recovery.ts";
 import { Settler } from "./settler.ts";
 import { SharedState } from "./shared-state.ts";
 import { removeSpills } from "./spill-file.ts";
+import { Upkeep } from "./upkeep.ts";
 import { verifyStore } from "./verify.ts";
 import { Views } from "./views.ts";
 
@@ -50,10 +52,9 @@ export class PageLog implements ArrayEngine {
   readonly #settler: Settler;
   readonly #fresh: FreshArrays;
   readonly #committer: Committer;
+  readonly #upkeep: Upkeep;
   /** A transaction is running. */
   #active = false;
-  #later: ReturnType<typeof setImmediate> | undefined;
-  #idle: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
   /** The named snapshot that this connection stands at. */
   #at: string | undefined;
@@ -82,6 +83,17 @@ export class PageLog implements ArrayEngine {
     const settler = this.#settler;
     const fresh = this.#fresh;
     this.#committer = new Committer(folder, options, { history, homes, views, applier, fresh, shared, settler });
+    this.#upkeep = new Upkeep({
+      options,
+      history,
+      shared,
+      applier,
+      settler,
+      state: () => (this.#closed || this.poisoned ? "ended" : this.#active ? "busy" : "idle"),
+      failed: (error) => {
+        this.#committer.poison = error;
+      },
+    });
   }
 
   /**
@@ -94,19 +106,7 @@ export class PageLog implements ArrayEngine {
    */
   static open(folder: string, options: PageLogOptions = {}, at?: string): PageLog {
     const { join } = builtin("path");
-    const full: Required<PageLogOptions> = {
-      create: true,
-      segmentBytes: 2 ** 26,
-      logLimit: 2 ** 34,
-      maxSnapshotAge: Number.POSITIVE_INFINITY,
-      lockTimeout: 10_000,
-      directBytes: 2 ** 20,
-      gatheredBytes: 2 ** 18,
-      checkpointDelay: 1000,
-      dirtyWay: PrivateView.way(),
-      ...options,
-      ...(at === undefined ? {} : { create: false }),
-    };
+    const full = withDefaults(at === undefined ? options : { ...options, create: false });
     const path = join(folder, "head");
     if (!full.create && !builtin("fs").existsSync(path)) throw new NotFoundError(path);
     makeFolder(folder);
@@ -239,35 +239,6 @@ export class PageLog implements ArrayEngine {
     }
   }
 
-  /** Between commits: settles, makes room in the log, checkpoints when it has become long or nothing happens. */
-  #tend(idle: boolean): void {
-    if (this.#closed || this.poisoned) return;
-    /* What others have committed is not read here: views stay as they are. */
-    const { superblock } = this.#history;
-    const mine = !this.#active && this.#shared.head === this.snapshot && this.#shared.sequence === superblock.sequence;
-    if (!mine || !this.#shared.tryCommitLock()) {
-      this.#tendLater();
-      return;
-    }
-    try {
-      this.#settler.settle(true);
-      if (idle || this.logBytes > this.#options.segmentBytes / 2) this.#applier.checkpoint();
-      if (!idle) this.#history.log.makeRoom(this.#history.cursor);
-    } catch (error) {
-      /* No room on the disk is told by the commit that needs it. */
-      if (error instanceof SystemError) this.#committer.poison = error;
-    } finally {
-      this.#shared.commitUnlock();
-    }
-    if (!idle && this.logBytes > 0) this.#tendLater();
-  }
-
-  #tendLater(): void {
-    clearTimeout(this.#idle);
-    this.#idle = setTimeout(() => this.#tend(true), this.#options.checkpointDelay);
-    (this.#idle as { unref?: () => void }).unref?.();
-  }
-
   end(committed = false): void {
     this.#active = false;
     this.#fresh.release(committed);
@@ -361,26 +332,8 @@ export class PageLog implements ArrayEngine {
     }
   }
 
-  /** Reads what others have committed, and a whole record that somebody left who died before saying so. */
   #catchUp(): void {
-    const history = this.#history;
-    const { log } = history;
-    history.read(this.#shared.head);
-    if (this.#shared.sequence !== history.superblock.sequence) history.followSuperblock();
-    while (!this.#shared.solitary) {
-      const orphan = log.next(history.cursor);
-      if (orphan === undefined || log.firstBad(orphan) >= 0) break;
-      const takeBack = history.takeUnseen(orphan);
-      try {
-        this.#applier.syncLog(history.cursor);
-      } catch (error) {
-        /* Nobody here is to stand at what others do not know of. */
-        takeBack();
-        throw error;
-      }
-      this.#shared.head = orphan.txid;
-    }
-    this.#applier.finish();
+    catchUp(this.#history, this.#applier, this.#shared);
   }
 
   commit(change: Change, durability: Durability): Promise<number> {
@@ -392,10 +345,7 @@ export class PageLog implements ArrayEngine {
       if (!mutations.noConflicts)
         checkConflicts(change, history.unseen, this.pageSize, history.nameOf, history.shown.catalogue.arrays);
       const txid = this.#committer.write(change, durability);
-      this.#later ??= setImmediate(() => {
-        this.#later = undefined;
-        this.#tend(false);
-      });
+      this.#upkeep.soon();
       return txid;
     });
   }
@@ -451,8 +401,7 @@ export class PageLog implements ArrayEngine {
     if (this.#closed) return;
     this.#closed = true;
     this.#fresh.release(true);
-    clearImmediate(this.#later);
-    clearTimeout(this.#idle);
+    this.#upkeep.stop();
     this.#views.close();
     this.#homes.close();
     this.#history.log.close();
