@@ -1,8 +1,9 @@
 import { InvalidArgumentError } from "../errors.ts";
 import { LONGEST_VIEW, type Piece } from "../memory/buffer-set.ts";
 import { constructorOf, type DType, type DTypes, itemSize, type Scalar } from "./dtype.ts";
-import { flatValues, NdView, type Values } from "./nd-view.ts";
+import { NdView, type Values } from "./nd-view.ts";
 import { checkShape, extent, type Index, isContiguous, type Layout, sizeOf, slice, stridesOf } from "./slicing.ts";
+import { aliases, flatValues, isScalar, scalarOf, type Value } from "./values.ts";
 
 /** What a big array stands on. */
 export interface Backing {
@@ -36,6 +37,9 @@ export interface ArrayReference {
   /** What of it. */
   readonly index: readonly Index[];
 }
+
+/** One value, or a flat list of them. */
+type Flat = ArrayLike<unknown> | number | bigint;
 
 const BLOCK_BYTES = 2 ** 23;
 const PUT_BYTES = 2 ** 20;
@@ -116,15 +120,20 @@ export class BigArray<D extends DType = DType> {
     return { shape, strides: stridesOf(shape, this.order), offset: 0 };
   }
 
+  #checkRange(start: number, count: number): void {
+    const { size } = this;
+    if (!Number.isSafeInteger(start) || start < 0 || !Number.isSafeInteger(count))
+      throw new InvalidArgumentError("start and count are integers from 0 on");
+    if (count < 0 || start + count > size) throw new RangeError(`elements ${start} to ${start + count} of ${size}`);
+  }
+
   /**
    * `count` elements from number `start` on, in the order in which they lie: one native typed array, without a copy.
    * @throws {RangeError} beyond the end, and over 1 GiB unless `long`, which goes up to what the runtime's buffers hold.
    */
   typed(start = 0, count: number = this.size - start, options: { long?: boolean } = {}): DTypes[D] {
     const bytes = count * this.itemSize;
-    if (!Number.isSafeInteger(start) || !Number.isSafeInteger(count) || start < 0 || count < 0)
-      throw new InvalidArgumentError("start and count are integers from 0 on");
-    if (start + count > this.size) throw new RangeError(`elements ${start} to ${start + count} of ${this.size}`);
+    this.#checkRange(start, count);
     if (bytes > LONGEST_VIEW && options.long !== true)
       throw new RangeError(`${bytes} bytes are more than the 1 GiB of a view; use segments(), or { long: true }`);
     const Type = constructorOf(this.dtype);
@@ -136,6 +145,7 @@ export class BigArray<D extends DType = DType> {
 
   /** A range that is longer than a view may be, as typed arrays of at most 1 GiB. */
   segments(start = 0, count: number = this.size - start): DTypes[D][] {
+    this.#checkRange(start, count);
     const most = LONGEST_VIEW / this.itemSize;
     const parts: DTypes[D][] = [];
     for (let at = start; at < start + count; at += most) parts.push(this.typed(at, Math.min(most, start + count - at)));
@@ -180,67 +190,98 @@ export class BigArray<D extends DType = DType> {
     this.#backing.checkWritable();
     const layout = slice(this.#layout(), index);
     if (layout.shape.length === 0) {
-      if (typeof values !== "number" && typeof values !== "bigint")
-        throw new InvalidArgumentError("one element takes one value");
-      (this.typed(layout.offset, 1) as unknown as unknown[])[0] = values;
+      (this.typed(layout.offset, 1) as unknown as unknown[])[0] = scalarOf(this.dtype, values);
       return;
     }
     const count = sizeOf(layout.shape);
-    const flat = typeof values === "number" || typeof values === "bigint" ? undefined : flatValues(values);
-    if (isContiguous(layout) && (flat === undefined || flat.length === count)) {
-      this.#put(layout.offset, count, flat ?? (values as Scalar<D>));
+    const one = isScalar(values) ? scalarOf(this.dtype, values) : undefined;
+    const flat = one === undefined ? flatValues(this.dtype, values instanceof NdView ? values.toTyped() : values) : one;
+    if (typeof flat === "object" && flat.length !== count)
+      throw new InvalidArgumentError(`${flat.length} values for ${count} elements of shape [${layout.shape}]`);
+    if (count === 0) return;
+    if (isContiguous(layout)) this.#put(layout.offset, count, flat);
+    else {
+      const isOwn = typeof flat === "object" && aliases(flat, this.typed(layout.offset, 1));
+      this.#scatter(layout, isOwn ? (flat as unknown as Float64Array).slice() : flat);
+      this.#backing.wrote(count * this.itemSize);
+    }
+  }
+
+  /** Writes to elements that do not lie one after the other, in parts that a view can hold. */
+  #scatter(layout: Layout, values: Flat): void {
+    const { low, high } = extent(layout) as { low: number; high: number };
+    if ((high - low + 1) * this.itemSize <= LONGEST_VIEW) {
+      const data = this.typed(low, high - low + 1);
+      new NdView(this.dtype, data, { ...layout, offset: layout.offset - low }).assign(values as Values<D>);
       return;
     }
-    this.view(...index).assign(values);
-    this.#backing.wrote(count * this.itemSize);
+    const [length = 0, ...rest] = layout.shape;
+    const [stride = 0, ...inner] = layout.strides;
+    if (length === 1) {
+      this.#scatter({ shape: rest, strides: inner, offset: layout.offset }, values);
+      return;
+    }
+    const half = Math.floor(length / 2);
+    const each = sizeOf(rest);
+    for (const [from, to] of [
+      [0, half],
+      [half, length],
+    ] as const)
+      this.#scatter(
+        { shape: [to - from, ...rest], strides: layout.strides, offset: layout.offset + from * stride },
+        typeof values === "object" ? slicePart(values, from * each, to * each) : values,
+      );
   }
 
   /** Writes one value, or a list of them, to `count` elements that lie one after the other. */
-  #put(start: number, count: number, values: ArrayLike<unknown> | Scalar<D>): void {
+  #put(start: number, count: number, values: Flat): void {
     if (count === 0) return;
     const size = this.itemSize;
+    if (typeof values === "object" && aliases(values, this.typed(start, 1))) {
+      /* What is read may be what is written: by a typed array's own `set`, which knows about that. */
+      const target = this.typed(start, count, { long: true });
+      const own = values as unknown as Float64Array;
+      (target as Float64Array<ArrayBuffer>).set(own.buffer === target.buffer ? own : own.slice());
+      this.#backing.wrote(count * size);
+      return;
+    }
     const Type = constructorOf(this.dtype);
-    const one = typeof values === "number" || typeof values === "bigint";
-    const whole = one ? undefined : bytesOf(values as ArrayLike<unknown>, Type);
+    const list = typeof values === "object" ? values : undefined;
+    const whole = list === undefined ? undefined : bytesOf(list, Type);
     const room = whole === undefined ? new Uint8Array(Math.min(count * size, PUT_BYTES)) : undefined;
     const scratch = room === undefined ? undefined : new Type(room.buffer, 0, room.length / size);
-    if (one) (scratch as unknown as { fill(value: unknown): void }).fill(values);
+    if (list === undefined) (scratch as unknown as { fill(value: unknown): void }).fill(values);
     const { from, to } = this.#backing.bulk(start * size, count * size, (at) => {
       if (whole !== undefined) return whole.subarray(at);
       const bytes = room as Uint8Array;
       const first = Math.floor(at / size);
       const part = Math.min(bytes.length / size, count - first);
-      if (!one)
-        (scratch as unknown as { set(from: unknown): void }).set(
-          slicePart(values as ArrayLike<unknown>, first, first + part),
-        );
+      if (list !== undefined)
+        (scratch as unknown as { set(from: unknown): void }).set(slicePart(list, first, first + part));
       /* A page ends within no element; only the first block may begin within one. */
       return bytes.subarray(at - first * size, part * size);
     });
-    this.#through(start, Math.min(count, Math.floor((from - start * size) / size)), 0, values, one);
+    this.#through(start, Math.min(count, Math.floor((from - start * size) / size)), 0, values);
     const after = Math.ceil((to - start * size) / size);
-    if (to > from) this.#through(start + after, count - after, after, values, one);
-    else this.#through(start, count, 0, values, one);
+    if (to > from) this.#through(start + after, count - after, after, values);
+    else this.#through(start, count, 0, values);
   }
 
   /** The same through the array's memory; `skip` values have been written already. */
-  #through(start: number, count: number, skip: number, values: ArrayLike<unknown> | Scalar<D>, one: boolean): void {
+  #through(start: number, count: number, skip: number, values: Flat): void {
     const most = BLOCK_BYTES / this.itemSize;
     for (let at = 0; at < count; at += most) {
       const part = this.typed(start + at, Math.min(most, count - at));
-      if (one) (part as unknown as { fill(value: unknown): void }).fill(values);
-      else {
-        const list = values as ArrayLike<unknown>;
-        (part as unknown as { set(from: unknown): void }).set(slicePart(list, skip + at, skip + at + part.length));
-      }
+      if (typeof values !== "object") (part as unknown as { fill(value: unknown): void }).fill(values);
+      else (part as unknown as { set(from: unknown): void }).set(slicePart(values, skip + at, skip + at + part.length));
       this.#backing.wrote(part.byteLength);
     }
   }
 
   /** Sets all elements to one value. */
-  fill(value: Scalar<D>): void {
+  fill(value: Value<D>): void {
     this.#backing.checkWritable();
-    this.#put(0, this.size, value);
+    this.#put(0, this.size, scalarOf(this.dtype, value));
   }
 
   /** Whole array, piece by piece in the order in which it lies: `start` is the number of the first element. */
@@ -308,18 +349,15 @@ export class BigArray<D extends DType = DType> {
    * Adds values along the major axis. Nothing changes when they do not fit: their number must be a multiple of what one
    * step of the axis holds.
    */
-  append(values: ArrayLike<number> | ArrayLike<bigint> | readonly unknown[]): void {
+  append(values: ArrayLike<number> | ArrayLike<bigint> | readonly unknown[] | NdView<D>): void {
     this.#backing.checkWritable();
-    const flat = flatValues(values as ArrayLike<unknown>);
+    const flat = flatValues(this.dtype, values instanceof NdView ? values.toTyped() : values);
     const { shape, order } = this;
     const axis = order === "C" ? 0 : shape.length - 1;
     const row = sizeOf(shape.filter((_, i) => i !== axis));
     const rows = flat.length / row;
     if (!Number.isInteger(rows))
       throw new InvalidArgumentError(`${flat.length} values are no multiple of the ${row} that one step holds`);
-    const wanted = this.dtype === "i64" || this.dtype === "u64" ? "bigint" : "number";
-    if (flat.length > 0 && typeof flat[0] !== wanted)
-      throw new InvalidArgumentError(`an array of ${this.dtype} takes ${wanted}s, not a ${typeof flat[0]}`);
     const before = this.size;
     const count = flat.length;
     this.resize(...shape.map((length, i) => (i === axis ? length + rows : length)));

@@ -1,21 +1,23 @@
 /** Looks from time to time whether anybody has committed. */
 export class CommitWatch {
   readonly #newest: () => number;
+  readonly #shown: () => number;
   readonly #timers = new Set<ReturnType<typeof setInterval>>();
 
-  /** @param newest number of the newest transaction of anybody. */
-  constructor(newest: () => number) {
+  /** @param newest number of the newest transaction of anybody. @param shown of that which views show. */
+  constructor(newest: () => number, shown: () => number) {
     this.#newest = newest;
+    this.#shown = shown;
   }
 
-  /** Calls back with each new one that it sees, every `interval` milliseconds; returns what ends it. */
+  /** Calls back with each new one that it sees and views do not show, every `interval` milliseconds; returns what ends it. */
   start(listener: (txid: number) => void, interval: number): () => void {
     let known = this.#newest();
     const timer = setInterval(() => {
       const now = this.#newest();
       if (now === known) return;
       known = now;
-      listener(now);
+      if (now !== this.#shown()) listener(now);
     }, interval);
     this.#timers.add(timer);
     return () => {

@@ -24,7 +24,7 @@ export interface DTypes {
   f32: Float32Array<ArrayBuffer>;
   /** `Float64Array`. */
   f64: Float64Array<ArrayBuffer>;
-  /** One byte, 0 or 1, in a `Uint8Array`. */
+  /** One byte, 0 or 1, in a `Uint8Array`. `set`, `fill`, `append` and `assign` take booleans too. */
   bool: Uint8Array<ArrayBuffer>;
 }
 

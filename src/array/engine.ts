@@ -84,10 +84,11 @@ export interface ArrayEngine {
   /** After what a transaction changed is gone: pages that it wrote without changing them show again what others commit. */
   dropEqual(): void;
   /**
-   * Makes a change true, all of it or nothing; the new transaction's number.
+   * Makes a change true, all of it or nothing; the new transaction's number. `change` is asked for when it is this
+   * commit's turn; from then on until it is written nothing else of this thread runs.
    * @throws {ConflictError} when another commit since the snapshot touched the same page or shape.
    */
-  commit(change: Change, durability: Durability): Promise<number>;
+  commit(change: () => Change, durability: Durability): Promise<number>;
   /** Brings what readers start from up to date, and gives back what is not needed any more. */
   checkpoint(): Promise<void>;
   close(): void;

@@ -11,3 +11,4 @@ export type { Index, Layout } from "./slicing.ts";
 export type { ArrayStore } from "./store.ts";
 export type { ArrayOptions, StoreOptions } from "./store-options.ts";
 export type { Savepoint, Transaction } from "./transaction.ts";
+export type { Value } from "./values.ts";

@@ -1,9 +1,10 @@
-import { InvalidArgumentError } from "../errors.ts";
+import { ClosedError, InvalidArgumentError } from "../errors.ts";
 import type { DType, DTypes, Scalar } from "./dtype.ts";
 import { extent, type Index, isContiguous, type Layout, sizeOf, slice } from "./slicing.ts";
+import { aliases, flatValues, isScalar, scalarOf, type Value } from "./values.ts";
 
 /** Numbers to write: one for every element, or nested or flat arrays of as many as there are. */
-export type Values<D extends DType> = Scalar<D> | ArrayLike<unknown> | NdView<D>;
+export type Values<D extends DType> = Value<D> | ArrayLike<unknown> | NdView<D>;
 
 /**
  * A window into an array: `data`, `shape`, `strides` and `offset` (in elements) are what ndarray libraries take. It
@@ -29,6 +30,11 @@ export class NdView<D extends DType = DType> implements Layout {
     this.offset = layout.offset;
   }
 
+  /** @throws {ClosedError} when the array is no more: its views have length 0. */
+  #live(): void {
+    if (this.data.length === 0 && this.size > 0) throw new ClosedError("the array of this view");
+  }
+
   /** Number of elements. */
   get size(): number {
     return sizeOf(this.shape);
@@ -52,6 +58,7 @@ export class NdView<D extends DType = DType> implements Layout {
   }
 
   #at(index: readonly number[]): number {
+    this.#live();
     if (index.length !== this.shape.length)
       throw new InvalidArgumentError(`${index.length} indices for ${this.shape.length} dimensions`);
     return slice(this, index).offset;
@@ -63,13 +70,14 @@ export class NdView<D extends DType = DType> implements Layout {
   }
 
   /** Sets one element. */
-  set(value: Scalar<D>, ...index: number[]): void {
-    (this.data as unknown as unknown[])[this.#at(index)] = value;
+  set(value: Value<D>, ...index: number[]): void {
+    (this.data as unknown as unknown[])[this.#at(index)] = scalarOf(this.dtype, value);
   }
 
   /** Calls with the place in `data` of each element, in C order. */
   each(visit: (place: number, number: number) => void): void {
     if (extent(this) === undefined) return;
+    this.#live();
     const rank = this.shape.length;
     const at = new Array<number>(rank).fill(0);
     let place = this.offset;
@@ -88,21 +96,28 @@ export class NdView<D extends DType = DType> implements Layout {
   }
 
   /** Sets every element to one value. */
-  fill(value: Scalar<D>): this {
-    if (this.contiguous) (this.array as unknown as { fill(value: unknown): void }).fill(value);
+  fill(value: Value<D>): this {
+    const stored = scalarOf(this.dtype, value);
+    this.#live();
+    if (this.contiguous) (this.array as unknown as { fill(value: unknown): void }).fill(stored);
     else
       this.each((place) => {
-        (this.data as unknown as unknown[])[place] = value;
+        (this.data as unknown as unknown[])[place] = stored;
       });
     return this;
   }
 
-  /** Writes a value to all elements, or as many values as there are elements, in C order. */
+  /**
+   * Writes a value to all elements, or as many values as there are elements, in C order. Values that share memory with
+   * the view are read as they were before.
+   */
   assign(values: Values<D>): this {
-    if (typeof values === "number" || typeof values === "bigint") return this.fill(values as Scalar<D>);
-    const flat = flatValues(values);
+    if (isScalar(values)) return this.fill(values as Value<D>);
+    let flat = flatValues(this.dtype, values instanceof NdView ? values.toTyped() : values);
     if (flat.length !== this.size)
       throw new InvalidArgumentError(`${flat.length} values for ${this.size} elements of shape [${this.shape}]`);
+    this.#live();
+    if (aliases(flat, this.data)) flat = (flat as unknown as Float64Array).slice();
     if (this.contiguous) (this.array as unknown as { set(from: unknown): void }).set(flat);
     else
       this.each((place, i) => {
@@ -114,6 +129,7 @@ export class NdView<D extends DType = DType> implements Layout {
   /** A copy of the elements in C order. */
   toTyped(): DTypes[D] {
     const { data, size } = this;
+    this.#live();
     if (this.contiguous) return (this.array as Float64Array<ArrayBuffer>).slice() as unknown as DTypes[D];
     const copy = new (data.constructor as new (length: number) => DTypes[D])(size);
     this.each((place, i) => {
@@ -124,14 +140,8 @@ export class NdView<D extends DType = DType> implements Layout {
 
   /** Nested arrays, as JSON shows them. */
   toNested(): unknown {
+    this.#live();
     if (this.shape.length === 0) return this.data[this.offset];
     return Array.from({ length: this.shape[0] ?? 0 }, (_, i) => this.view(i).toNested());
   }
-}
-
-/** Values as one flat list in C order. */
-export function flatValues(values: ArrayLike<unknown> | NdView<DType>): ArrayLike<unknown> {
-  if (values instanceof NdView) return values.toTyped() as ArrayLike<unknown>;
-  if (ArrayBuffer.isView(values)) return values;
-  return Array.from(values as ArrayLike<unknown>).flat(Number.POSITIVE_INFINITY);
 }

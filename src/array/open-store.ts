@@ -2,6 +2,7 @@ import { builtin } from "../builtins.ts";
 import { InvalidArgumentError } from "../errors.ts";
 import { pathOf } from "../memory/data-file.ts";
 import type { ArrayReference } from "./big-array.ts";
+import { checkOptions } from "./check-options.ts";
 import type { NdView } from "./nd-view.ts";
 import { PageLog } from "./page-log.ts";
 import { ArrayStore } from "./store.ts";
@@ -10,6 +11,7 @@ import type { StoreOptions } from "./store-options.ts";
 /**
  * Opens a store by path or `file:` URL, and makes one where there is none.
  *
+ * @throws {InvalidArgumentError} for an option that has no such value.
  * @throws {NotFoundError} when there is none and `create` is false, or no snapshot of the name `at`.
  * @throws {PermissionError} when the folder may not be written to.
  * @throws {CorruptError | StoreFormatError} when it is damaged, or of a later version or another page size.
@@ -29,10 +31,13 @@ import type { StoreOptions } from "./store-options.ts";
  */
 export function openStore(path: string | URL, options: StoreOptions = {}): ArrayStore {
   const text = typeof path === "string" && path.startsWith("file:") ? new URL(path) : path;
-  if (typeof text === "string" && /^[a-z]+:\/\//.test(text))
+  if (typeof text === "string" && /^[a-z][a-z0-9+.-]*:\/\//i.test(text))
     throw new InvalidArgumentError(`no engine for ${text}; a store is a folder, by path or file: URL`);
-  const { at, durability, reserve, spillBytes, spillInterval, ...engine } = options;
-  return new ArrayStore(PageLog.open(builtin("path").resolve(pathOf(text) as string), engine, at), options);
+  if (typeof text !== "string" && !(text instanceof URL))
+    throw new InvalidArgumentError(`a store is a folder, by path or file: URL, not ${typeof text}`);
+  const given = checkOptions(options);
+  const { at, durability, reserve, spillBytes, spillInterval, ...engine } = given;
+  return new ArrayStore(PageLog.open(builtin("path").resolve(pathOf(text) as string), engine, at), given);
 }
 
 /** Opens what an `ArrayReference` names, in a connection of its own. */
@@ -40,7 +45,8 @@ export function openReference(
   reference: ArrayReference,
   options: StoreOptions = {},
 ): { store: ArrayStore; view: NdView } {
-  if (reference?.kind !== "outcore.array") throw new InvalidArgumentError("not a reference to an array");
+  if (reference?.kind !== "outcore.array" || !Array.isArray(reference.index))
+    throw new InvalidArgumentError("not a reference to an array");
   const store = openStore(reference.store, { ...options, create: false });
   try {
     return { store, view: store.array(reference.name).view(...reference.index) };

@@ -240,6 +240,7 @@ export class PageLog implements ArrayEngine {
   }
 
   end(committed = false): void {
+    if (this.#closed) return;
     this.#active = false;
     this.#fresh.release(committed);
     if (this.#at === undefined) this.#shared.release();
@@ -321,6 +322,7 @@ export class PageLog implements ArrayEngine {
     for (let wait = 0; !this.#shared.tryCommitLock(); wait = Math.min(wait + 1, 20)) {
       if (performance.now() > end) throw new LockedError(builtin("path").join(this.folder, "lock"));
       await pause(wait);
+      if (this.#closed) throw new ClosedError(this.folder);
     }
     try {
       this.#live();
@@ -336,10 +338,11 @@ export class PageLog implements ArrayEngine {
     catchUp(this.#history, this.#applier, this.#shared);
   }
 
-  commit(change: Change, durability: Durability): Promise<number> {
+  commit(changeNow: () => Change, durability: Durability): Promise<number> {
     return this.#locked(() => {
       const history = this.#history;
       this.checkSnapshot();
+      const change = changeNow();
       this.#catchUp();
       if (history.unseen === "reset") throw new SnapshotTooOldError(this.folder);
       if (!mutations.noConflicts)

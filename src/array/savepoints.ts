@@ -23,9 +23,9 @@ export class Savepoints {
   readonly #memory: ArrayMemory;
   readonly #changes: Changes;
   readonly #spills: SpillFile;
-  readonly #states = new WeakMap<Savepoint, SavedState>();
+  /** In the order in which they were made. */
+  readonly #states = new Map<Savepoint, SavedState>();
   readonly #cut = new CutPages();
-  #any = false;
 
   constructor(engine: ArrayEngine, arrays: OpenArrays, memory: ArrayMemory, changes: Changes, spills: SpillFile) {
     this.#engine = engine;
@@ -37,7 +37,7 @@ export class Savepoints {
 
   /** Whether the transaction has one. */
   get any(): boolean {
-    return this.#any;
+    return this.#states.size > 0;
   }
 
   save(transaction: Transaction): Savepoint {
@@ -53,14 +53,19 @@ export class Savepoints {
       if (info !== undefined) spilled.set(id, this.#memory.of(info).spilled);
       fresh.set(id, [...this.#engine.fresh(id)]);
     }
-    this.#any = true;
     this.#states.set(savepoint, { ...this.#changes.saved(), spilled, fresh });
     return savepoint;
   }
 
   restore(savepoint: Savepoint): void {
     const state = this.#states.get(savepoint);
-    if (state === undefined) throw new TransactionError("the savepoint is unknown");
+    if (state === undefined)
+      throw new TransactionError("the savepoint is no more: the transaction came back to an earlier one");
+    let isLater = false;
+    for (const each of [...this.#states.keys()]) {
+      if (isLater) this.#states.delete(each);
+      isLater ||= each === savepoint;
+    }
     this.#changes.restore(state);
     for (const id of this.#arrays.used) {
       if (this.#changes.created.has(id) && !state.infos.has(id)) {
@@ -82,7 +87,7 @@ export class Savepoints {
 
   /** An array loses its pages from `from` on: what was written home there is copied, for a savepoint may want it back. */
   keepCut(id: number, from: number): void {
-    if (!this.#any) return;
+    if (!this.any) return;
     const { pageSize } = this.#engine;
     for (const fresh of this.#engine.fresh(id)) {
       const first = Math.max(from, fresh.first);
@@ -97,6 +102,6 @@ export class Savepoints {
 
   /** The transaction has ended. */
   clear(): void {
-    this.#any = false;
+    this.#states.clear();
   }
 }

@@ -1,11 +1,12 @@
 import { ConflictError, InvalidArgumentError, NameInUseError, NotFoundError, TransactionError } from "../errors.ts";
+import { asJson, checkName, described } from "./array-description.ts";
 import type { BigArray } from "./big-array.ts";
 import type { ArrayInfo, Catalogue } from "./catalogue.ts";
+import { checkDurability } from "./check-options.ts";
 import { CommitWatch } from "./commit-watch.ts";
-import { type DType, itemSize } from "./dtype.ts";
+import type { DType } from "./dtype.ts";
 import type { Durability } from "./engine.ts";
 import type { PageLog } from "./page-log.ts";
-import { checkShape } from "./slicing.ts";
 import type { ArrayOptions, StoreOptions } from "./store-options.ts";
 import type { Transaction } from "./transaction.ts";
 import { Workspace } from "./workspace.ts";
@@ -28,7 +29,10 @@ export class ArrayStore implements Disposable {
   constructor(engine: PageLog, options: StoreOptions) {
     this.#engine = engine;
     this.#workspace = new Workspace(engine, options);
-    this.#watch = new CommitWatch(() => engine.newest());
+    this.#watch = new CommitWatch(
+      () => engine.newest(),
+      () => engine.snapshot,
+    );
     this.folder = engine.folder;
   }
 
@@ -92,6 +96,9 @@ export class ArrayStore implements Disposable {
     options: { retries?: number; durability?: Durability } = {},
   ): Promise<T> {
     const { retries = 10, durability } = options;
+    if (typeof work !== "function") throw new InvalidArgumentError("transact takes a function");
+    if (!(retries >= 0)) throw new InvalidArgumentError(`retries is a number from 0 on, not ${retries}`);
+    checkDurability(durability);
     for (let attempt = 0; ; attempt++) {
       const transaction = this.begin();
       try {
@@ -114,21 +121,18 @@ export class ArrayStore implements Disposable {
 
   /**
    * Makes an array of zeros; it is there for others after the commit.
+   * @throws {InvalidArgumentError} when it is not described as `ArrayOptions` says.
    * @throws {NameInUseError} when there is one of that name.
    * @throws {RangeError} when it has more than 2^47 bytes.
    */
   create<D extends DType>(name: string, options: ArrayOptions<D>): BigArray<D> {
     this.#workspace.checkInTransaction();
-    const { dtype, order = "C", record, attributes } = options;
-    const shape = typeof options.shape === "number" ? [options.shape] : [...options.shape];
-    if (record !== undefined) shape.push(record);
-    if (typeof name !== "string" || name === "") throw new InvalidArgumentError("an array needs a name");
-    if (order !== "C" && order !== "F") throw new InvalidArgumentError(`order is "C" or "F", not ${String(order)}`);
-    checkShape(shape, itemSize(dtype));
+    checkName(name, "an array");
+    const { dtype, shape, order, attributes } = described(options);
     const { arrays, changes } = this.#workspace;
     if (arrays.all().some((info) => info.name === name)) throw new NameInUseError(name);
     const id = arrays.newId();
-    const info: ArrayInfo = { id, name, dtype, shape, order, highWater: 0, ...(attributes ? { attributes } : {}) };
+    const info: ArrayInfo = { id, name, dtype, shape, order, highWater: 0, ...attributes };
     changes.infos.set(id, info);
     changes.created.add(id);
     return this.#workspace.arrayOf(info) as unknown as BigArray<D>;
@@ -146,9 +150,10 @@ export class ArrayStore implements Disposable {
     return this.#workspace.arrayOf(info) as unknown as BigArray<D>;
   }
 
-  /** What is kept with an array. */
+  /** A copy of what is kept with an array. @throws {NotFoundError} when there is none. */
   attributes(name: string): Readonly<Record<string, unknown>> {
-    return this.#workspace.arrays.all().find((each) => each.name === name)?.attributes ?? {};
+    this.#workspace.checkOpen();
+    return structuredClone(this.#workspace.arrays.named(name).attributes ?? {});
   }
 
   /** Replaces what is kept with an array, as part of the transaction. */
@@ -156,7 +161,7 @@ export class ArrayStore implements Disposable {
     this.#workspace.checkInTransaction();
     const { arrays, changes } = this.#workspace;
     const info = arrays.named(name);
-    changes.infos.set(info.id, { ...info, attributes });
+    changes.infos.set(info.id, { ...info, attributes: asJson(attributes) });
   }
 
   /** Removes an array, as part of the transaction. */
@@ -174,6 +179,7 @@ export class ArrayStore implements Disposable {
    */
   keepSnapshot(name: string): void {
     this.#workspace.checkInTransaction();
+    checkName(name, "a snapshot");
     const known = this.snapshots;
     if (Object.hasOwn(known, name)) throw new NameInUseError(name);
     this.#workspace.changes.snapshots = { ...known, [name]: this.#engine.snapshot };
@@ -182,22 +188,25 @@ export class ArrayStore implements Disposable {
   /** Lets go of a named snapshot, as part of the transaction. Who has it open keeps it until it is closed. */
   dropSnapshot(name: string): void {
     this.#workspace.checkInTransaction();
-    const { [name]: gone, ...rest } = this.snapshots;
-    if (gone === undefined) throw new NotFoundError(`snapshot "${name}" in ${this.folder}`);
+    const { [name]: _, ...rest } = this.snapshots;
+    if (!Object.hasOwn(this.snapshots, name)) throw new NotFoundError(`snapshot "${name}" in ${this.folder}`);
     this.#workspace.changes.snapshots = rest;
   }
 
   /** Named snapshots and the states they stand at. */
   get snapshots(): Readonly<Record<string, number>> {
+    this.#workspace.checkOpen();
     return this.#workspace.changes.snapshots ?? this.#engine.catalogue.snapshots;
   }
 
   /**
-   * Calls back when another connection has committed, from a timer; returns a function that ends it.
+   * Calls back when another connection has committed what this one does not show yet, from a timer; returns a function
+   * that ends it.
    * @param interval milliseconds between looks, default 20; a look costs under a microsecond.
    */
   watch(listener: (txid: number) => void, interval = 20): () => void {
     this.#workspace.checkOpen();
+    if (typeof listener !== "function") throw new InvalidArgumentError("watch takes a function");
     return this.#watch.start(listener, interval);
   }
 

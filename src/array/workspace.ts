@@ -72,10 +72,15 @@ export class Workspace {
     this.#engine.checkWritable();
   }
 
-  /** @throws {TransactionError} when there is no transaction. */
+  /** @throws {TransactionError} when there is no transaction, or it is being committed. */
   checkInTransaction(): void {
     this.checkWritable();
     if (this.#transaction === undefined) throw new TransactionError("this needs a transaction: call begin() first");
+    if (!this.#isActive) throw new TransactionError(`this transaction is ${this.#transaction.state}`);
+  }
+
+  get #isActive(): boolean {
+    return this.#transaction?.state === "active";
   }
 
   /** A transaction has begun. */
@@ -144,14 +149,15 @@ export class Workspace {
   }
 
   bulk(id: number, offset: number, length: number, block: Block): Written {
-    if (this.#transaction === undefined) return { from: offset, to: offset };
+    /* What is written while it is being committed may be the next one's: it must be seen as any write is. */
+    if (!this.#isActive) return { from: offset, to: offset };
     return this.#bulk.write(id, () => this.memory(id), offset, length, block);
   }
 
   /** Bulk writes are spilled before they fill the memory. */
   wrote(bytes: number): void {
     this.#unspilled += bytes;
-    if (this.#transaction !== undefined && this.#unspilled > this.#spillBytes) this.spill();
+    if (this.#isActive && this.#unspilled > this.#spillBytes) this.spill();
   }
 
   /** Bytes of changed pages in memory. */
@@ -209,13 +215,17 @@ export class Workspace {
       this.#ended(true);
       return this.#engine.snapshot;
     }
-    const txid = await this.#engine.commit({ pages, meta }, durability);
+    let waited = false;
+    const committed = this.#engine.commit(() => ({ pages: waited ? this.#changedPages() : pages, meta }), durability);
+    waited = true;
+    const txid = await committed;
     for (const id of this.changes.dropped) this.arrays.forget(id);
     this.#ended(true);
     return txid;
   }
 
   #ended(committed: boolean): void {
+    if (this.#closed) return;
     this.changes.clear();
     this.#transaction = undefined;
     this.#savepoints.clear();
@@ -225,6 +235,7 @@ export class Workspace {
   }
 
   abortChanges(): void {
+    if (this.#closed) return;
     this.changes.dropped.clear();
     for (const id of this.arrays.used) {
       if (this.changes.created.has(id)) {

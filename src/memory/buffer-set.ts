@@ -15,6 +15,13 @@ const GRAIN = 2 ** 16;
 /** Buffers keep the owner of their memory alive, so that memory under a reachable view is never given back. */
 const owners = new WeakMap<ArrayBuffer, object>();
 
+/** Whether two buffers lie over the same memory of ours, be it in other places. */
+export function sharesMemory(one: ArrayBufferLike, other: ArrayBufferLike): boolean {
+  if (one === other) return true;
+  const owner = owners.get(one as ArrayBuffer);
+  return owner !== undefined && owner === owners.get(other as ArrayBuffer);
+}
+
 /**
  * The few large ArrayBuffers over one address range, on which all its views lie. The first request gets a small buffer,
  * because a large one costs V8 up to milliseconds; the next request outside it makes the large ones: one over the
