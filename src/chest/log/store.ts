@@ -12,7 +12,7 @@ import { bootIdentity, HEAD_NAME, Head } from "./head.ts";
 import { LogSnapshot } from "./log-snapshot.ts";
 import type { LogOptions, OpenLog } from "./open-log.ts";
 import { attach, isSame, openForWriting, rebuildPrivately, use } from "./opening.ts";
-import type { Identity, Segment } from "./segment.ts";
+import { type Identity, OFFSETS, type Segment } from "./segment.ts";
 import { Table } from "./table.ts";
 
 const LOCK_NAME = "chest.lock";
@@ -53,7 +53,9 @@ export class LogStore implements ColdTier {
       rotate: () => log.appender!.rotate(0),
       move: (key, value, before) => this.#move(key, value, before),
       remove: (key, before) => this.remove(key, before),
-      secure: () => {
+      secure: (segment) => {
+        /* The last commit must be where it is looked for when the segment is gone. */
+        if (segment.id === Math.floor(log.state.committed / OFFSETS)) this.#commit(log.state.count, false);
         if (log.options.sync) syncLog(log);
       },
       retire: (segment) => this.#retire(segment),
@@ -143,8 +145,8 @@ export class LogStore implements ColdTier {
     return this.#log.records.matches(position, format, bytes, length);
   }
 
-  keyAt(position: number, key: KeyBytes): void {
-    this.#log.records.keyAt(position, key);
+  keyAt(position: number, key: KeyBytes): boolean {
+    return this.#log.records.keyAt(position, key);
   }
 
   prefetch(position: number): void {
@@ -312,6 +314,11 @@ export class LogStore implements ColdTier {
       return;
     }
     this.#writable();
+    this.#commit(count, sync);
+  }
+
+  #commit(count: number, sync: boolean): void {
+    const log = this.#log;
     const { state, nextSequence } = log;
     const { commits, synced } = state;
     const appender = log.appender!;
