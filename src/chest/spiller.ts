@@ -49,8 +49,8 @@ export class Spiller {
       do {
         await new Promise((resolve) => setImmediate(resolve));
         if (core.closed) return;
-        this.spill(performance.now() + SLICE, true);
-      } while (core.memory.used > this.#limit());
+        /* What is pinned, or cannot be encoded, stays however often it is tried. */
+      } while (this.spill(performance.now() + SLICE, true));
     } catch (error) {
       this.#error = error;
     } finally {
@@ -70,8 +70,8 @@ export class Spiller {
     if (this.#isOver()) this.spill(Number.POSITIVE_INFINITY, strict);
   }
 
-  /** Spills until `target` bytes are left, or until a time. */
-  spill(time: number, strict: boolean, target?: number): void {
+  /** Spills until `target` bytes are left, or until a time: true when it was over first. */
+  spill(time: number, strict: boolean, target?: number): boolean {
     const core = this.#core;
     const { memory } = core;
     const goal = target ?? this.#limit() * (1 - core.settings.hysteresis);
@@ -92,11 +92,12 @@ export class Spiller {
         if (strict || skipDirty) throw error;
         skipDirty = true;
       }
-      if ((++count & 15) === 0 && performance.now() > time) return;
+      if ((++count & 15) === 0 && performance.now() > time) return true;
     }
     /* Nor because there is no room for a commit: the next change tries. */
     if (strict) this.#limitStaged();
     memory.evicted.limit();
+    return false;
   }
 
   #limitStaged(): void {

@@ -123,8 +123,8 @@ export interface ColdTier {
   scan(from: number, to: number, visit: (sequence: number, position: number) => void): void;
   /** Whether an encoded value is the one at a position. */
   matches(position: number, format: number, bytes: Uint8Array, length: number): boolean;
-  /** The bytes of the key at a position. */
-  keyAt(position: number, key: KeyBytes): void;
+  /** The bytes of the key at a position that was given out; false when it is not told any more, because the key is gone. */
+  keyAt(position: number, key: KeyBytes): boolean;
   /** Sees what another process committed. True when anything changed. */
   refresh(): boolean;
   /** Begins to read a value in. */

@@ -1,4 +1,4 @@
-import { CUSTOM } from "./codec/codec.ts";
+import { CUSTOM, ENCODING } from "./codec/codec.ts";
 import type { Core } from "./core.ts";
 import type { Key } from "./keys.ts";
 import { MOST_STAGED } from "./spiller.ts";
@@ -18,7 +18,7 @@ export function copyValue<K extends Key, V>(from: Core<K, V>, to: Core<K, V>, ke
   const sequence = resident?.sequence ?? (isNew ? tier.nextSequence : tier.foundSequence);
   if (value !== undefined || tier.transfer!(to.key, from.tier, source, sequence, before) === undefined) {
     const other = value ?? encodedValue(from, key);
-    if (other.format === CUSTOM && !from.coder.hasCodecOf(to.coder)) {
+    if ((other.format & ENCODING) === CUSTOM && !from.coder.hasCodecOf(to.coder)) {
       const { expires, tags } = from.about(key) ?? { expires: 0, tags: [] };
       to.place({ key, value: from.get(key, false) as V, expires, tags });
       to.spiller.makeRoom(true);

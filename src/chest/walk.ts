@@ -81,7 +81,7 @@ function current<K extends Key, V>(core: Core<K, V>, found: Found, withExpired: 
   const { tier, key: bytes, memory } = core;
   let key: K;
   if (entry === undefined) {
-    tier.keyAt(position, bytes);
+    if (!tier.keyAt(position, bytes)) return undefined;
     key = decodeKey(bytes.bytes, 0, bytes.length) as K;
   } else {
     /* The user must not get hold of the chest's own key. */

@@ -155,6 +155,18 @@ describe("objects that a chest and its user share", () => {
       assert.equal(c.get("x"), 5);
       for (const each of [a, b, c]) each.close();
     }
+    const text = {
+      encode: (value: string): Uint8Array => new TextEncoder().encode(value),
+      decode: (bytes: Uint8Array): string => new TextDecoder().decode(bytes),
+    };
+    for (const compression of ["gzip", "zstd"] as const)
+      for (const length of [1000, 1_000_000]) {
+        const value = "text".repeat(length / 4);
+        const from = new Chest<string, string>([["a", value]], { codec: text, compression, budget: 0 });
+        const to = new Chest<string, string>({ budget: 0 });
+        assert.equal(to.update(from).get("a"), value);
+        for (const each of [from, to]) each.close();
+      }
   });
 
   it("values of every kind of buffer come back as what they showed", () => {

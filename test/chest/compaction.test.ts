@@ -145,6 +145,38 @@ describe("compaction", () => {
     again.close();
   });
 
+  it("of a segment with the last commit and nothing live leaves a commit behind it", async () => {
+    for (const durability of ["none", "flush"] as const)
+      for (const isRemoved of [false, true]) {
+        const folder = place();
+        const chest = new Chest<number, Uint8Array>({ path: folder, segmentSize: 2 ** 20, durability });
+        for (let i = 0; i < 20; i++) chest.set(i, new Uint8Array(20_000));
+        chest.flush();
+        for (let i = 0; i < 20; i++) chest.delete(i);
+        if (!isRemoved) chest.set(99, new Uint8Array([7]));
+        await chest.compact();
+        const reader = new Chest<number, Uint8Array>({ path: folder, readOnly: true });
+        const expected = isRemoved ? [] : [[99, new Uint8Array([7])]];
+        assert.deepEqual([...reader], expected);
+        chest.set(1, new Uint8Array(5));
+        chest.shrink(0);
+        /* What was staged is given up. */
+        chest.abandon();
+        assert.deepEqual([...reader], expected);
+        reader.close();
+        for (const logAlone of [false, true]) {
+          const copy = new Chest<number, Uint8Array>({ path: crashed(folder, logAlone) });
+          assert.deepEqual([...copy], expected);
+          assert.deepEqual(copy.damage, []);
+          copy.set(5, new Uint8Array(3));
+          copy.close();
+          const again = new Chest<number, Uint8Array>({ path: copy.path });
+          assert.deepEqual([[...again.keys()].at(-1), again.damage], [5, []]);
+          again.close();
+        }
+      }
+  });
+
   it("one that is given up with the chest is begun again by the next", async () => {
     const folder = place();
     let chest = new Chest<number, Uint8Array>({ path: folder, ...SMALL, autoCompact: false });

@@ -313,6 +313,14 @@ describe("chest does what Chest does", () => {
     again.close();
   });
 
+  it("one value a file: a chest with nothing in it is one, also to a reader", () => {
+    const folder = place();
+    new Chest({ path: folder, tier: folderTier() }).close();
+    const reader = new Chest({ path: folder, tier: folderTier(), readOnly: true });
+    assert.deepEqual([reader.size, ...reader], [0]);
+    reader.close();
+  });
+
   it("26 usage is 0, grows, and is 0 again when all has left", () => {
     const chest = new Chest<string, Uint8Array>();
     assert.equal(chest.memoryUsage, 0);

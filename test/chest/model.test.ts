@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import path from "node:path";
 import process from "node:process";
 import { describe, it } from "vitest";
-import { Chest, type ChestOptions, type Key } from "../../src/chest/main.ts";
+import { Chest, type ChestOptions, folderTier, type Key } from "../../src/chest/main.ts";
 import { cleanTempAfterEach, tempFolder } from "../support/temp.ts";
 
 const seed = Number(process.env.OUTCORE_SEED ?? 1);
@@ -190,8 +190,9 @@ describe("chest against Map", () => {
 
   it("iteration while changing does as Map does", () => {
     const random = randomFrom(seed + 5);
-    for (let round = 0; round < 30; round++) {
-      const chest = new Chest<number, number>({ budget: round % 2 ? 2000 : 1e9 });
+    for (let round = 0; round < 40; round++) {
+      const tier = round % 4 < 2 ? {} : { tier: folderTier({ sync: false }) };
+      const chest = new Chest<number, number>({ budget: round % 2 ? 2000 : 1e9, ...tier });
       const map = new Map<number, number>();
       for (let i = 0; i < 20; i++) {
         chest.set(i, i);

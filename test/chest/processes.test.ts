@@ -218,6 +218,19 @@ describe("chest and bad input", () => {
     chest.close();
   });
 
+  it("settled does not wait for what cannot leave: pinned, or not to be encoded", async () => {
+    for (const bad of [() => 1, new Uint8Array(20_000)]) {
+      const chest = new Chest<string, unknown>({ budget: 5000, spill: "async" });
+      chest.set("stays", bad);
+      if (typeof bad !== "function") chest.pin("stays");
+      else for (let i = 0; i < 20; i++) chest.set(`bad${i}`, { text: "x".repeat(500), bad });
+      for (let i = 0; i < 5; i++) chest.set(`k${i}`, new Uint8Array(1000));
+      await chest.settled();
+      assert.ok(chest.isResident("stays"));
+      chest.abandon();
+    }
+  });
+
   it("pinned values stay, and a disk limit is kept", () => {
     const chest = new Chest<string, Uint8Array>({ budget: 5000 });
     chest.set("a", new Uint8Array(3000));

@@ -28,7 +28,11 @@ const tableMethods: Pick<Table, "put" | "remove" | "seal" | "grow" | "discard"> 
   grow: Table.prototype.grow,
   discard: Table.prototype.discard,
 };
-const headMethods: Pick<Head, "write" | "sync"> = { write: Head.prototype.write, sync: Head.prototype.sync };
+const headMethods: Pick<Head, "write" | "replaceIndex" | "sync"> = {
+  write: Head.prototype.write,
+  replaceIndex: Head.prototype.replaceIndex,
+  sync: Head.prototype.sync,
+};
 const functions: Pick<typeof fs, "rmSync" | "openSync" | "fsyncSync" | "renameSync"> = {
   rmSync: fs.rmSync,
   openSync: fs.openSync,
@@ -117,6 +121,10 @@ export function hookSteps(
     const done = around({ name, kind: "head", file: "chest.head" }, () => headMethods.write.call(this, state));
     if (!isInside) mutant.afterHead?.();
     return done;
+  };
+  Head.prototype.replaceIndex = function (old, next) {
+    const step = { name: "head index", kind: "head", file: "chest.head" } as const;
+    return around(step, () => headMethods.replaceIndex.call(this, old, next));
   };
   Head.prototype.sync = function () {
     return around({ name: "head sync", kind: "head", file: "chest.head" }, () => headMethods.sync.call(this));

@@ -11,7 +11,7 @@ const LOCK = "chest.lock";
 const VERSION = 1;
 
 interface Item {
-  /** Its own number, while the chest is open. */
+  /** The number of the key, while the chest is open: it stays when the value is replaced. */
   readonly position: number;
   readonly key: string;
   readonly name: string;
@@ -71,6 +71,8 @@ class FolderStore implements ColdTier {
   #byPosition: Map<number, Item> = new Map();
   #names: Map<string, string> = new Map();
   #last = 0;
+  /** Counts the files that were written beside those of their keys. */
+  #writes = 0;
   #changed = false;
   #doomed: string[] = [];
   #stamp = "";
@@ -101,6 +103,8 @@ class FolderStore implements ColdTier {
     const file = this.#at(INDEX);
     if (!fs.existsSync(file)) {
       if (this.readOnly) throw errorFor("ENOENT", "open", file);
+      /* It is one from the first commit on, though nothing be in it. */
+      this.#changed = true;
       return;
     }
     const text = fs.readFileSync(file, "utf8");
@@ -196,8 +200,8 @@ class FolderStore implements ColdTier {
     const text = key.text();
     const old = before === 0 ? undefined : this.#item(before);
     const name = old?.name ?? this.#nameFor(key, text);
-    const position = ++this.#last;
-    const staged = `chest.staged-${position}`;
+    const position = old?.position ?? ++this.#last;
+    const staged = `chest.staged-${++this.#writes}`;
     this.#writeFile(staged, value.bytes.subarray(0, value.length));
     if (old !== undefined) this.#forget(old);
     const { sequence, format, expires, tags } = value;
@@ -295,10 +299,12 @@ class FolderStore implements ColdTier {
       if (sequence >= from && sequence < to) visit(sequence, position);
   }
 
-  keyAt(position: number, key: KeyBytes): void {
-    const { key: text } = this.#item(position);
+  keyAt(position: number, key: KeyBytes): boolean {
+    const text = this.#byPosition.get(position)?.key;
+    if (text === undefined) return false;
     const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
     key.setBytes(bytes, 0, bytes.length);
+    return true;
   }
 
   refresh(): boolean {

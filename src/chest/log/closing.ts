@@ -10,7 +10,9 @@ export function closeWell(log: OpenLog): void {
   const { sync } = log.options;
   /* The index lacks what is committed, because there was no room for it: the next one to open the chest enters it. */
   if (state.applied !== state.committed) return;
-  if (log.changes.length > 0) rollBack(log);
+  /* A segment that was begun for what could not be written then is given up too. */
+  const last = Math.floor(state.committed / OFFSETS);
+  if (log.changes.length > 0 || log.appender!.active.id !== last) rollBack(log);
   segments.unpinAll();
   segments.sweep();
   const active = log.appender!.active;

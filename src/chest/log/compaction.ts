@@ -21,8 +21,11 @@ interface Log {
   /** Adds a value that was at `before`. */
   move(key: KeyBytes, value: NewValue, before: number): void;
   remove(key: KeyBytes, before: number): void;
-  /** Waits until the disk has what was moved, unless durability asks for nothing. */
-  secure(): void;
+  /**
+   * Sees that nothing needs the segment any more: waits until the disk has what was moved out of it, unless durability asks
+   * for nothing, and the last commit stands in another one.
+   */
+  secure(segment: Segment): void;
   retire(segment: Segment): void;
 }
 
@@ -64,7 +67,7 @@ export class Compaction {
     }
     if (job.at + 6 <= segment.end) return false;
     commit();
-    this.#log.secure();
+    this.#log.secure(segment);
     this.#job = undefined;
     this.#log.retire(segment);
     return false;

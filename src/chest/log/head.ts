@@ -72,8 +72,10 @@ export class Head {
   #mapping: Mapping;
   #view: DataView;
   #words: Int32Array;
-  #changing = false;
+  #changing: boolean;
   #shared: Words;
+  /** What it said last, to its writer. */
+  #shown: HeadState | undefined;
 
   private constructor(mapping: Mapping, identity: Identity) {
     this.#mapping = mapping;
@@ -82,8 +84,11 @@ export class Head {
     this.#shared = new Words(mapping);
     this.#words = this.#shared.i32;
     this.identity = identity;
+    /* A change in which a writer died goes on until the next writer has made it good. */
+    this.#changing = mapping.access === "write" && (this.version() & 1) === 1;
   }
 
+  /** Makes one that says this. Nobody sees it before it is whole. */
   static create(folder: string, identity: Identity, state: HeadState): Head {
     const file = builtin("path").join(folder, HEAD_NAME);
     const temporary = `${file}.new`;
@@ -94,15 +99,18 @@ export class Head {
     bytes.set(identity.id, 16);
     view.setUint32(32, identity.seed, true);
     builtin("fs").writeFileSync(temporary, bytes, { mode: 0o600 });
-    /* A reader that has the old one mapped must not see its file change under it. */
+    const first = new Head(Mapping.open(temporary, { access: "write" }), identity);
+    first.write(state);
+    first.close();
     builtin("fs").renameSync(temporary, file);
     const head = new Head(Mapping.open(file, { access: "write" }), identity);
-    head.write(state);
+    head.#shown = { ...state };
     return head;
   }
 
   /**
-   * Opens a head; undefined when there is none or it is not whole.
+   * Opens a head, which need not be whole: its writer may be in the middle of a change, or have died there. It stays the
+   * same file then, because readers have it mapped. Undefined when there is none.
    * @throws {FormatError} when it is of a newer version.
    */
   static open(folder: string, writer: boolean): Head | undefined {
@@ -124,8 +132,7 @@ export class Head {
         `format version ${version} is newer than ${FORMAT_VERSION}, which this release knows`,
       );
     }
-    const head = new Head(mapping, { id: bytes.slice(16, 32), seed: view.getUint32(32, true) });
-    if (isHead && head.read() !== undefined) return head;
+    if (isHead) return new Head(mapping, { id: bytes.slice(16, 32), seed: view.getUint32(32, true) });
     mapping.close();
     return undefined;
   }
@@ -142,7 +149,7 @@ export class Head {
   }
 
   /**
-   * A consistent copy; undefined when its checksum does not match.
+   * A consistent copy; undefined when its checksum does not match, in the middle of a change too.
    * @throws {TruncatedError} when the file has been cut: its bytes read as zeros then, and the version as another one.
    */
   read(): HeadState | undefined {
@@ -151,9 +158,14 @@ export class Head {
       const before = this.version();
       if (before & 1) continue;
       const state = this.#read();
-      if (this.versionAfter() === before && state !== undefined) return state;
+      if (this.versionAfter() === before) return this.#know(state);
     }
-    return this.#read();
+    return this.#know(this.#read());
+  }
+
+  #know(state: HeadState | undefined): HeadState | undefined {
+    this.#shown = state && { ...state };
+    return state;
   }
 
   #read(): HeadState | undefined {
@@ -184,10 +196,29 @@ export class Head {
     Atomics.add(this.#words, VERSION_WORD, 1);
   }
 
-  /** Ends the change under way, unless it `goesOn`. */
-  write(state: HeadState, goesOn = false): void {
-    const view = this.#view;
+  /** Says this and ends the change under way. */
+  write(state: HeadState): void {
     this.begin();
+    this.#write(state);
+    Atomics.add(this.#words, VERSION_WORD, 1);
+    this.#changing = false;
+  }
+
+  /**
+   * Names `after` as the index in place of `before`, when that is the one named. Nothing else changes: readers must not
+   * be told of a commit that the index does not have yet. A change under way goes on.
+   */
+  replaceIndex(before: number, after: number): void {
+    const shown = this.#shown;
+    if (shown?.generation !== before) return;
+    const state = { ...shown, generation: after };
+    if (this.#changing) this.#write(state);
+    else this.write(state);
+  }
+
+  #write(state: HeadState): void {
+    const view = this.#view;
+    this.#shown = { ...state };
     view.setUint32(36, state.clean ? 1 : 0, true);
     view.setUint32(40, state.generation, true);
     const numbers = [state.committed, state.applied, state.count, state.nextSequence, state.commits, state.synced];
@@ -196,9 +227,6 @@ export class Head {
     const copy = new Uint8Array(view.buffer, view.byteOffset, CHECKED).slice();
     copy.fill(0, 12, 16);
     view.setUint32(CHECK, shortChecksum(copy, 0, CHECKED), true);
-    if (goesOn) return;
-    Atomics.add(this.#words, VERSION_WORD, 1);
-    this.#changing = false;
   }
 
   /** Whether a change is under way. */
@@ -221,11 +249,6 @@ export class Head {
       version = this.version();
     }
     return version & 1 ? undefined : version;
-  }
-
-  /** A writer that died in the middle of a change left the version odd. */
-  repairVersion(): void {
-    if (this.version() & 1) Atomics.add(this.#words, VERSION_WORD, 1);
   }
 
   sync(): void {

@@ -12,7 +12,7 @@ export class LogIndex {
   #folder: string;
   #identity: Identity;
   #mapped: MappedMemory;
-  #onGrown: (table: Table) => void;
+  #onGrown: (table: Table, before: Table) => void;
   /** A reader's own, where the chest has none to be trusted. */
   #isPrivate: boolean;
 
@@ -22,7 +22,7 @@ export class LogIndex {
     folder: string,
     identity: Identity,
     mapped: MappedMemory,
-    onGrown: (table: Table) => void,
+    onGrown: (table: Table, before: Table) => void,
     isPrivate = false,
   ) {
     this.table = table;
@@ -69,7 +69,7 @@ export class LogIndex {
   #grow(keys: number): void {
     const before = this.table;
     this.table = before.grow(this.#folder, this.#identity, keys);
-    this.#onGrown(this.table);
+    this.#onGrown(this.table, before);
     before.discard();
   }
 

@@ -4,7 +4,7 @@ import type { Table } from "./table.ts";
 
 interface Source {
   read(position: number): StoredValue;
-  keyAt(position: number, key: KeyBytes): void;
+  keyAt(position: number, key: KeyBytes): boolean;
   hasKey(position: number, key: KeyBytes): boolean;
 }
 

@@ -82,10 +82,10 @@ export class OpenLog {
 
   /** Uses a table as the index. */
   adopt(table: Table, privateFolder?: string): void {
-    const onGrown = (grown: Table): void => {
-      if (privateFolder !== undefined || this.head === undefined) return;
+    const onGrown = (grown: Table, before: Table): void => {
+      if (privateFolder !== undefined) return;
       this.state.generation = grown.generation;
-      this.head.write(this.state, this.head.isChanging);
+      this.head?.replaceIndex(before.generation, grown.generation);
     };
     const isPrivate = privateFolder !== undefined;
     this.index = new LogIndex(table, privateFolder ?? this.folder, this.identity, this.mapped, onGrown, isPrivate);
@@ -114,9 +114,11 @@ export class OpenLog {
    * Reads the index such that a commit of the writer is seen whole or not at all: again when it was entered meanwhile.
    */
   steadily<T>(read: () => T): T {
-    const { head } = this;
+    if (!this.readOnly) return read();
     for (;;) {
-      if (!this.readOnly || head === undefined || this.index!.isPrivate) return read();
+      if (this.index === undefined) this.onStale();
+      const { head } = this;
+      if (head === undefined || this.index!.isPrivate) return read();
       let result: T;
       try {
         result = read();
@@ -183,7 +185,8 @@ export class OpenLog {
   }
 
   reportDamage(path: string, offset: number, length: number, detail: string): void {
-    this.damage.push({ path, offset, length, detail });
+    if (!this.damage.some((known) => known.path === path && known.offset === offset))
+      this.damage.push({ path, offset, length, detail });
   }
 
   /** Begins a new segment and adds to it. */

@@ -20,9 +20,15 @@ import { Table } from "./table.ts";
 function identify(folder: string): Identity {
   let damaged = false;
   for (const id of listSegments(folder)) {
-    const header = readSegmentHeader(builtin("path").join(folder, segmentName(id)));
-    if (header !== undefined) return header;
-    damaged = true;
+    try {
+      const header = readSegmentHeader(builtin("path").join(folder, segmentName(id)));
+      if (header !== undefined) return header;
+      damaged = true;
+    } catch (error) {
+      /* A writer has compacted it meanwhile: then there is another one. */
+      if ((error as { code?: string }).code === "ENOENT") return identify(folder);
+      throw error;
+    }
   }
   if (damaged) throw new FormatError(folder, "no segment has an intact header");
   const random = builtin("crypto").randomBytes(20);
@@ -54,51 +60,95 @@ function isUnborn(folder: string): boolean {
 /** The log of a folder that is locked for writing, before anything of it is trusted. */
 export function attach(folder: string, options: LogOptions): OpenLog {
   const head = Head.open(folder, !options.readOnly);
-  const unborn = head === undefined && isUnborn(folder);
-  if (options.readOnly && head === undefined && (unborn || listSegments(folder).length === 0))
-    throw new NotFoundError(builtin("path").join(folder, HEAD_NAME));
-  if (unborn)
-    for (const id of listSegments(folder)) builtin("fs").rmSync(builtin("path").join(folder, segmentName(id)));
-  const log = new OpenLog(folder, options, head?.identity ?? identify(folder));
-  log.head = head;
-  return log;
+  try {
+    const unborn = head === undefined && isUnborn(folder);
+    if (options.readOnly && head === undefined && (unborn || listSegments(folder).length === 0))
+      throw new NotFoundError(builtin("path").join(folder, HEAD_NAME));
+    if (unborn)
+      for (const id of listSegments(folder)) builtin("fs").rmSync(builtin("path").join(folder, segmentName(id)));
+    /* One that is not whole may say anything. */
+    const identity = head?.read() === undefined ? identify(folder) : head.identity;
+    const log = new OpenLog(folder, options, identity);
+    if (head !== undefined && isSame(head.identity, identity)) log.head = head;
+    else head?.close();
+    return log;
+  } catch (error) {
+    head?.close();
+    throw error;
+  }
 }
 
-/** A reader of a chest that was not closed before the machine went down: nobody has repaired the index yet. */
+export function isSame(one: Identity, other: Identity): boolean {
+  return one.seed === other.seed && one.id.every((byte, i) => byte === other.id[i]);
+}
+
+/** The number of the next index: readers may still use any that there was, and the head may name one that is gone. */
+function nextGeneration(folder: string, state: HeadState | undefined): number {
+  let last = state?.generation ?? 0;
+  for (const name of builtin("fs").readdirSync(folder)) {
+    const match = /^([0-9a-f]{8})\.index$/.exec(name);
+    if (match) last = Math.max(last, Number.parseInt(match[1]!, 16));
+  }
+  return last + 1;
+}
+
+/**
+ * An index of a reader's own, in place of the one that it had: where nobody has repaired the chest's after the machine
+ * went down, or its writer died or stays in the middle of a change. Where it fails there is none.
+ */
 export function rebuildPrivately(log: OpenLog): void {
+  dropIndex(log);
+  log.state = emptyState();
+  for (const segment of log.segments.opened()) segment.refresh();
   const folder = builtin("fs").mkdtempSync(builtin("path").join(builtin("os").tmpdir(), "outcore-chest-"));
-  log.adopt(Table.create(folder, 1, FIRST_PAGES, log.identity), folder);
-  replay(log, 0);
+  try {
+    log.adopt(Table.create(folder, 1, FIRST_PAGES, log.identity), folder);
+    replay(log, 0);
+  } catch (error) {
+    dropIndex(log);
+    builtin("fs").rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function dropIndex(log: OpenLog): void {
+  const { index } = log;
+  log.index = undefined;
+  log.headVersion = -1;
+  index?.close();
 }
 
 /** Makes a log ready for its writer: new, as it was closed, or recovered. */
 export function openForWriting(log: OpenLog): void {
   const ids = listSegments(log.folder);
   const state = log.head?.read();
-  log.head?.repairVersion();
   if (ids.length === 0) {
-    create(log);
+    create(log, state);
     return;
   }
   if (state === undefined || !openSound(log, state, ids)) {
     log.index?.close();
-    const table = Table.create(log.folder, (state?.generation ?? 0) + 1, FIRST_PAGES, log.identity);
+    const table = Table.create(log.folder, nextGeneration(log.folder, state), FIRST_PAGES, log.identity);
     log.adopt(table);
     const synced = (state?.clean ? state.committed : state?.synced) ?? 0;
     log.state = { ...emptyState(), synced, generation: table.generation, boot: bootIdentity() };
-    log.head ??= Head.create(log.folder, log.identity, log.state);
     replay(log, 0);
   }
   removeOthers(log);
 }
 
-function create(log: OpenLog): void {
-  const table = Table.create(log.folder, 1, FIRST_PAGES, log.identity);
+function create(log: OpenLog, before: HeadState | undefined): void {
+  const table = Table.create(log.folder, nextGeneration(log.folder, before), FIRST_PAGES, log.identity);
   log.adopt(table);
-  log.state = { ...emptyState(), generation: 1, boot: bootIdentity() };
+  log.state = { ...emptyState(), generation: table.generation, boot: bootIdentity() };
   log.startSegment(1);
-  log.head?.close();
-  log.head = Head.create(log.folder, log.identity, log.state);
+  show(log);
+}
+
+/** Tells readers of `state`, from which moment on they use the index that it names. */
+function show(log: OpenLog): void {
+  if (log.head === undefined) log.head = Head.create(log.folder, log.identity, log.state);
+  else log.head.write(log.state);
 }
 
 /** Uses head and index as they are, and what the log has beyond them. False when they cannot be trusted. */
@@ -113,12 +163,14 @@ function openSound(log: OpenLog, state: HeadState, ids: readonly number[]): bool
     table.checkPages(() => failDamaged(log, table));
     use(log, state);
     reopenActive(log, last, size);
+    if (log.head!.isChanging) show(log);
     return true;
   }
   /* Not closed by its last writer, but the system has not been down since: pages are as they were written. */
   const boot = bootIdentity();
   if (state.boot === "" || state.boot !== boot || table.isTorn()) return false;
   use(log, state);
+  log.head!.begin();
   replay(log, state.applied);
   return true;
 }
@@ -181,7 +233,7 @@ function replay(log: OpenLog, from: number): void {
   state.boot = bootIdentity();
   state.clean = false;
   state.generation = table.generation;
-  log.head!.write(state);
+  show(log);
 }
 
 /** Drops what was never committed and goes on behind the last commit. */

@@ -223,10 +223,11 @@ export class Records {
     return true;
   }
 
-  keyAt(position: number, key: KeyBytes): void {
+  keyAt(position: number, key: KeyBytes): boolean {
     const record = this.#record;
     if (!this.load(position, record)) throw this.damaged(position, "there is no record");
     key.setBytes(record.bytes, record.keyStart, record.keyLength);
+    return true;
   }
 
   /** Whether the record at a position has a key. */

@@ -8,11 +8,11 @@ import type { ColdTier, Damage, NewValue, StoredValue, TierUsage } from "../tier
 import { backup } from "./backup.ts";
 import { checkThere, closeAll, closeWell, removeAll, syncLog } from "./closing.ts";
 import { Compaction } from "./compaction.ts";
-import { bootIdentity, emptyState, HEAD_NAME } from "./head.ts";
+import { bootIdentity, HEAD_NAME, Head } from "./head.ts";
 import { LogSnapshot } from "./log-snapshot.ts";
 import type { LogOptions, OpenLog } from "./open-log.ts";
-import { attach, openForWriting, rebuildPrivately, use } from "./opening.ts";
-import type { Identity, Segment } from "./segment.ts";
+import { attach, isSame, openForWriting, rebuildPrivately, use } from "./opening.ts";
+import { type Identity, OFFSETS, type Segment } from "./segment.ts";
 import { Table } from "./table.ts";
 
 const LOCK_NAME = "chest.lock";
@@ -53,7 +53,9 @@ export class LogStore implements ColdTier {
       rotate: () => log.appender!.rotate(0),
       move: (key, value, before) => this.#move(key, value, before),
       remove: (key, before) => this.remove(key, before),
-      secure: () => {
+      secure: (segment) => {
+        /* The last commit must be where it is looked for when the segment is gone. */
+        if (segment.id === Math.floor(log.state.committed / OFFSETS)) this.#commit(log.state.count, false);
         if (log.options.sync) syncLog(log);
       },
       retire: (segment) => this.#retire(segment),
@@ -89,7 +91,6 @@ export class LogStore implements ColdTier {
     const store = new LogStore(attach(folder, options));
     try {
       store.refresh();
-      if (store.#log.index === undefined) rebuildPrivately(store.#log);
       return store;
     } catch (error) {
       store.close();
@@ -144,8 +145,8 @@ export class LogStore implements ColdTier {
     return this.#log.records.matches(position, format, bytes, length);
   }
 
-  keyAt(position: number, key: KeyBytes): void {
-    this.#log.records.keyAt(position, key);
+  keyAt(position: number, key: KeyBytes): boolean {
+    return this.#log.records.keyAt(position, key);
   }
 
   prefetch(position: number): void {
@@ -168,8 +169,10 @@ export class LogStore implements ColdTier {
 
   refresh(): boolean {
     const log = this.#log;
-    if (!this.readOnly || log.head === undefined) return false;
+    if (!this.readOnly) return false;
     log.usable();
+    log.head ??= this.#lateHead();
+    if (log.head === undefined) return log.index === undefined && this.#goPrivate(log.headVersion);
     if (log.head.version() === log.headVersion) return false;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const version = log.head.settledVersion(() => this.#isWriterDead());
@@ -188,6 +191,14 @@ export class LogStore implements ColdTier {
       return true;
     }
     return this.#goPrivate(log.head.version());
+  }
+
+  /** A reader that found none looks again: a writer may have made one. */
+  #lateHead(): Head | undefined {
+    const head = Head.open(this.folder, false);
+    if (head === undefined || isSame(head.identity, this.identity)) return head;
+    head.close();
+    return undefined;
   }
 
   #isWriterDead(): boolean {
@@ -215,11 +226,16 @@ export class LogStore implements ColdTier {
   #goPrivate(version: number): boolean {
     const log = this.#log;
     if (log.index?.isPrivate && version === log.headVersion) return false;
-    log.index?.close();
+    for (let attempt = 1; ; attempt++) {
+      try {
+        rebuildPrivately(log);
+        break;
+      } catch (error) {
+        /* The writer has compacted what was being read. */
+        if (!(error instanceof NotFoundError) || attempt === ATTEMPTS) throw error;
+      }
+    }
     log.headVersion = version;
-    log.state = emptyState();
-    for (const segment of log.segments.opened()) segment.refresh();
-    rebuildPrivately(log);
     this.generation++;
     return true;
   }
@@ -298,6 +314,11 @@ export class LogStore implements ColdTier {
       return;
     }
     this.#writable();
+    this.#commit(count, sync);
+  }
+
+  #commit(count: number, sync: boolean): void {
+    const log = this.#log;
     const { state, nextSequence } = log;
     const { commits, synced } = state;
     const appender = log.appender!;
