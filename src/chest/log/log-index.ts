@@ -70,6 +70,8 @@ export class LogIndex {
 
   #grow(keys: number): void {
     const before = this.table;
+    /* Both are gone through, which takes memory of its own. */
+    if (before.bytes > this.#mapped.allowed / 4) this.#mapped.trim();
     this.table = before.grow(this.#folder, this.#identity, keys);
     this.#onGrown(this.table);
     before.discard();
