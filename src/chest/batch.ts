@@ -2,7 +2,7 @@ import { LimitError } from "../errors.ts";
 import type { Core, Prepared, SetOptions } from "./core.ts";
 import type { Key } from "./keys.ts";
 
-/** A Map's. */
+/** So many entries may be in memory when a batch is applied. */
 const MOST_ENTRIES: number = 2 ** 24;
 
 /** Changes that `batch` collects. */
@@ -36,7 +36,7 @@ export function applyBatch<K extends Key, V>(core: Core<K, V>, fill: (batch: Bat
   try {
     for (const step of steps)
       if ("removed" in step) core.remove(step.removed);
-      else core.place(step);
+      else core.place(step.key, step.value, step.expires, step.tags, step.weight);
   } finally {
     core.inBatch = false;
   }

@@ -106,7 +106,7 @@ export class Core<K extends Key = Key, V = unknown> {
     this.tier = tier;
     this.coder = coder;
     this.key = new KeyBytes(seed);
-    this.memory = new Memory(settings.policy, settings.budget);
+    this.memory = new Memory(settings.policy, settings.budget, seed);
     this.size = tier.storedCount;
     const any = this as unknown as Core;
     this.spiller = new Spiller(any);
@@ -131,7 +131,7 @@ export class Core<K extends Key = Key, V = unknown> {
       this.memory.policy.touch(entry);
       return entry.value as V;
     }
-    return this.steadily(() => this.load(key, isMiss));
+    return this.readOnly ? this.steadily(() => this.load(key, isMiss)) : this.#load(key, isMiss, 0);
   }
 
   /** What a reader does again when the writer has compacted what the index of a moment ago pointed to. */
@@ -147,10 +147,10 @@ export class Core<K extends Key = Key, V = unknown> {
     }
   }
 
-  /** The entry of a key in memory, when it is there and still holds. */
+  /** The entry of a key in memory, when it is there and still holds. Leaves the key in `key`. */
   find(key: K): Entry | undefined {
     if (this.closed) this.live();
-    const entry = this.memory.get(key);
+    const entry = this.memory.find(key, this.key.set(key));
     if (this.readOnly) this.tier.refresh();
     if (entry === undefined) return undefined;
     if (entry.expires !== 0 && entry.expires <= Date.now()) {
@@ -206,8 +206,14 @@ export class Core<K extends Key = Key, V = unknown> {
 
   /** The value of a key that is not in memory; `pins`: kept there, whatever it takes. */
   load(key: K, isMiss: boolean, pins = 0): V | undefined {
+    this.key.set(key);
+    return this.#load(key, isMiss, pins);
+  }
+
+  /** The same where it is in `key` already. */
+  #load(key: K, isMiss: boolean, pins: number): V | undefined {
     const { tier, counters } = this;
-    const position = this.locate(key);
+    const position = tier.find(this.key);
     if (position === 0) return undefined;
     if (this.#isFoundExpired()) {
       counters.expired++;
@@ -215,6 +221,8 @@ export class Core<K extends Key = Key, V = unknown> {
       return undefined;
     }
     const kept = this.keep(key);
+    /* A decoder of the user's may use the chest, and so the key in `key`. */
+    const hash = this.key.h1;
     const { version } = this;
     const stored = tier.read(position);
     const { start, end, sequence, expires, tags } = stored;
@@ -223,16 +231,19 @@ export class Core<K extends Key = Key, V = unknown> {
     /* A large value becomes garbage when it leaves memory. */
     this.garbage.add(end - start < LARGE ? OPERATION_GARBAGE + end - start : OPERATION_GARBAGE);
     if (isMiss) counters.misses++;
-    /* What a decoder of the user's has put into the chest meanwhile is newer. */
-    if (version === this.version && (!isMiss || this.#isWorthKeeping(value))) {
-      const entry = this.#newEntry(kept, value, sequence);
-      entry.position = position;
-      entry.moves = this.readOnly ? tier.generation : tier.moves;
-      entry.expires = expires;
-      entry.tags = tags;
-      entry.pins = pins;
-      this.memory.add(entry);
-      this.spiller.makeRoom(false);
+    if (!isMiss || this.#isWorthKeeping(value, hash)) {
+      const weight = this.#weigh(kept, value);
+      /* What a decoder, or a `weigh`, of the user's has put into the chest meanwhile is newer. */
+      if (version === this.version) {
+        const entry = this.#newEntry(kept, hash, value, sequence, weight);
+        entry.position = position;
+        entry.moves = this.readOnly ? tier.generation : tier.moves;
+        entry.expires = expires;
+        entry.tags = tags;
+        entry.pins = pins;
+        this.memory.add(entry);
+        this.spiller.makeRoom(false);
+      }
     }
     if (isMiss) this.options.onMiss?.(key);
     return value;
@@ -242,18 +253,19 @@ export class Core<K extends Key = Key, V = unknown> {
    * A number or a short text is as quickly read from the mapped log as from memory, and takes less there: it comes into
    * memory when it is asked for, or set, again.
    */
-  #isWorthKeeping(value: V): boolean {
+  #isWorthKeeping(value: V, hash: number): boolean {
     if (!isSmall(value)) return true;
-    const { h1 } = this.key;
-    const slot = h1 & (DOORS - 1);
-    if (this.#doors[slot] === h1) return true;
-    this.#doors[slot] = h1;
+    const slot = hash & (DOORS - 1);
+    if (this.#doors[slot] === hash) return true;
+    this.#doors[slot] = hash;
     return false;
   }
 
-  #newEntry(key: K, value: V, sequence: number, weight: number = this.#weigh(key, value)): Entry {
+  #newEntry(key: K, hash: number, value: V, sequence: number, weight: number): Entry {
     return {
       key,
+      hash,
+      chained: undefined,
       value,
       weight,
       position: 0,
@@ -293,6 +305,7 @@ export class Core<K extends Key = Key, V = unknown> {
   }
 
   #expiry(options?: SetOptions): number {
+    if (options === undefined && this.settings.timeToLive === 0) return 0;
     const { expires } = options ?? {};
     if (expires !== undefined) {
       if (expires >= 0) return expires;
@@ -319,31 +332,33 @@ export class Core<K extends Key = Key, V = unknown> {
   put(key: K, value: V, options?: SetOptions): void {
     this.garbage.add(OPERATION_GARBAGE);
     const expires = this.#expiry(options);
-    this.place({ key, value, expires, tags: options?.tags === undefined ? NO_TAGS : [...options.tags] });
+    this.place(key, value, expires, options?.tags === undefined ? NO_TAGS : [...options.tags]);
   }
 
   /** Sets a key; with a weight, in memory only: nothing is staged but the removal of a value whose time is over. */
-  place({ key, value, expires, tags, weight }: Prepared<K, V>): void {
-    const { memory } = this;
-    let entry = memory.get(key);
+  place(key: K, value: V, expires: number, tags: readonly string[], weight?: number): void {
+    const { memory, tier } = this;
+    /* A `weigh` of the user's may use the chest: so before anything is looked up. */
+    const own = weight ?? (this.options.weigh === undefined ? undefined : this.#weigh(key, value));
+    let entry = memory.find(key, this.key.set(key));
     if (entry !== undefined && entry.expires !== 0 && entry.expires <= Date.now()) {
       this.#expire(entry);
       entry = undefined;
     }
     if (entry === undefined) {
-      const position = this.locate(key);
+      const position = tier.find(this.key);
       const isNew = position === 0 || this.#isFoundExpired();
-      const sequence = isNew ? this.tier.nextSequence : this.tier.foundSequence;
+      const sequence = isNew ? tier.nextSequence : tier.foundSequence;
       if (weight === undefined && this.#passThrough(value, position, sequence, expires, tags)) entry = undefined;
-      else entry = this.#enter(key, value, position, sequence, weight);
-      if (isNew) this.tier.nextSequence++;
+      else entry = this.#enter(key, value, position, sequence, own ?? this.#weigh(key, value));
+      if (isNew) tier.nextSequence++;
       if (position === 0) this.size++;
       if (entry === undefined) {
         this.changed(key);
         return;
       }
     } else {
-      memory.reweigh(entry, weight ?? this.#weigh(key, value));
+      memory.reweigh(entry, own ?? this.#weigh(key, value));
       entry.value = value;
       entry.stuck = false;
       memory.policy.touch(entry);
@@ -382,7 +397,7 @@ export class Core<K extends Key = Key, V = unknown> {
       return false;
     /* An encoder of the user's may use the chest, and so the key in `key`. */
     if (typeof options.codec === "object") return false;
-    if (this.#isWorthKeeping(value)) return false;
+    if (this.#isWorthKeeping(value, this.key.h1)) return false;
     try {
       coder.encode(value);
       this.#stage(before, sequence, expires, tags);
@@ -395,8 +410,8 @@ export class Core<K extends Key = Key, V = unknown> {
   }
 
   /** A key that is not in memory: new, or stored. */
-  #enter(key: K, value: V, position: number, sequence: number, weight?: number): Entry {
-    const entry = this.#newEntry(this.keep(key), value, sequence, weight);
+  #enter(key: K, value: V, position: number, sequence: number, weight: number): Entry {
+    const entry = this.#newEntry(this.keep(key), this.key.h1, value, sequence, weight);
     entry.position = position;
     entry.moves = this.tier.moves;
     this.memory.add(entry);
@@ -406,8 +421,8 @@ export class Core<K extends Key = Key, V = unknown> {
   /** False when there was no such key. */
   remove(key: K): boolean {
     const { memory, tier } = this;
-    const entry = memory.get(key);
-    const position = this.locate(key);
+    const entry = memory.find(key, this.key.set(key));
+    const position = tier.find(this.key);
     if (entry === undefined && position === 0) return false;
     const expires = entry === undefined ? tier.foundExpires : entry.expires;
     if (position !== 0) tier.remove(this.key, position);

@@ -117,11 +117,6 @@ function encode(out: ByteWriter, key: unknown, depth: number): void {
   }
 }
 
-/** Whether a Map tells such keys apart as a chest does. */
-export function isPlain(key: unknown): boolean {
-  return typeof key !== "object" || key === null;
-}
-
 const mix = (value: number): number => {
   let h = value;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);

@@ -11,9 +11,13 @@ export class Memory {
   listed: Entry[] = [];
   dirtyCount = 0;
   readonly evicted: Evicted;
-  #resident: Resident = new Resident(new KeyBytes(0));
+  readonly #resident: Resident;
+  readonly #key: KeyBytes;
 
-  constructor(policy: PolicyName, budget: number) {
+  /** `seed`: that of the hashes that entries have. */
+  constructor(policy: PolicyName, budget: number, seed: number) {
+    this.#key = new KeyBytes(seed);
+    this.#resident = new Resident(new KeyBytes(seed));
     this.evicted = new Evicted(budget);
     this.policy = new Policy(policy);
   }
@@ -23,18 +27,24 @@ export class Memory {
   }
 
   get(key: unknown): Entry | undefined {
-    return this.#resident.get(key);
+    return this.find(key, this.#key.set(key));
   }
 
+  /** The same where the key's bytes are known. */
+  find(key: unknown, bytes: KeyBytes): Entry | undefined {
+    return this.#resident.get(key, bytes);
+  }
+
+  /** Adds an entry whose key has none. */
   add(entry: Entry): void {
-    this.#resident.set(entry.key, entry);
+    this.#resident.add(entry);
     this.policy.add(entry);
     this.used += entry.weight;
   }
 
   /** Takes an entry out of memory. */
   release(entry: Entry): void {
-    this.#resident.delete(entry.key);
+    this.#resident.delete(entry);
     this.policy.remove(entry);
     this.used -= entry.weight;
     this.evicted.add(entry.weight);

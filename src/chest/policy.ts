@@ -4,6 +4,10 @@ export type PolicyName = "lru" | "sieve" | "fifo";
 /** A value in memory. */
 export interface Entry {
   readonly key: unknown;
+  /** The first 32 bits of its key's hash. */
+  readonly hash: number;
+  /** The next one in its chain of `Resident`. */
+  chained: Entry | undefined;
   value: unknown;
   weight: number;
   /** Where the stored one is; 0: nowhere. Valid while `moves` is the tier's. */

@@ -2,7 +2,7 @@ import { isOfValue } from "./committer.ts";
 import type { Core } from "./core.ts";
 import type { Entry } from "./policy.ts";
 
-/** Most entries in memory: a Map ends at 2^24. */
+/** Most entries in memory: with more of them the collector takes long. */
 const MOST_RESIDENT = 12_000_000;
 /** Chests with less than this keep buffers and mapped pages outside the budget; others within. */
 export const LARGE_BUDGET: number = 32 * 2 ** 20;

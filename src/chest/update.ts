@@ -20,7 +20,7 @@ export function copyValue<K extends Key, V>(from: Core<K, V>, to: Core<K, V>, ke
     const other = value ?? encodedValue(from, key);
     if ((other.format & ENCODING) === CUSTOM && !from.coder.hasCodecOf(to.coder)) {
       const { expires, tags } = from.about(key) ?? { expires: 0, tags: [] };
-      to.place({ key, value: from.get(key, false) as V, expires, tags });
+      to.place(key, from.get(key, false) as V, expires, tags);
       to.spiller.makeRoom(true);
       return;
     }

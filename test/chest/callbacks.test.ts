@@ -67,6 +67,29 @@ describe("what users' functions do to a chest", () => {
     chest.close();
   });
 
+  it("weigh may set the very key that is weighed: it is one key, and what is set last holds", () => {
+    let during: (() => void) | undefined;
+    const chest = new Chest<string, object>({
+      weigh: () => {
+        const work = during;
+        during = undefined;
+        work?.();
+        return 100;
+      },
+    });
+    during = () => chest.set("a", { inner: true });
+    chest.set("a", { inner: false });
+    assert.deepEqual([chest.size, chest.memoryUsage > 400, chest.get("a")], [1, false, { inner: false }]);
+    chest.flush();
+    chest.shrink(0);
+    during = () => chest.set("a", { newer: true });
+    chest.get("a");
+    assert.deepEqual([chest.size, chest.get("a")], [1, { newer: true }]);
+    chest.shrink(0);
+    assert.deepEqual([chest.memoryUsage, chest.get("a")], [0, { newer: true }]);
+    chest.close();
+  });
+
   it("onSpill and onMiss that throw lose nothing", () => {
     let throws = false;
     const callback = (): void => {

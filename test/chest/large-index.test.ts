@@ -44,6 +44,14 @@ describe("an index that is larger than memory", () => {
     reader.close();
     chest.close();
     chest = new Chest<number, number>({ ...options, durability: "flush" });
+    /* Pages that were looked at as a whole, and what is set and deleted after that. */
+    check(chest);
+    for (let i = 0; i < KEYS; i += 5) chest.set(i, i).set(-i - 1, i);
+    chest.flush();
+    for (let i = 0; i < KEYS; i += 5)
+      if (chest.get(i) !== i || chest.get(-i - 1) !== i) assert.fail(`what was set of ${i}`);
+    for (let i = 0; i < KEYS; i += 5) assert.ok(chest.delete(i) && chest.delete(-i - 1) && !chest.has(-i - 2));
+    chest.flush();
     check(chest);
     note();
     chest.set(0, 0).delete(0);

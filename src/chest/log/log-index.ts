@@ -5,6 +5,8 @@ import type { Identity } from "./segment.ts";
 import type { IsMatch, Table } from "./table.ts";
 
 export const FIRST_PAGES = 4;
+/** That part of what may be mapped may be taken to remember which keys are not there. */
+const SPARE: number = 1 / 4;
 
 /** The table that holds now, replaced by a larger one when it is full. */
 export class LogIndex {
@@ -40,7 +42,7 @@ export class LogIndex {
   find(h1: number, tag: number, isMatch: IsMatch): number {
     const { table } = this;
     if (table.bytes > this.#mapped.allowed) {
-      const found = table.findUnmapped(h1, tag, isMatch);
+      const found = table.findUnmapped(h1, tag, isMatch, this.#mapped.allowed * SPARE);
       if (found !== undefined) return found;
     }
     const more = table.touch(h1);
@@ -68,6 +70,8 @@ export class LogIndex {
 
   #grow(keys: number): void {
     const before = this.table;
+    /* Both are gone through, which takes memory of its own. */
+    if (before.bytes > this.#mapped.allowed / 4) this.#mapped.trim();
     this.table = before.grow(this.#folder, this.#identity, keys);
     this.#onGrown(this.table, before);
     before.discard();

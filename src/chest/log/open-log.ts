@@ -68,7 +68,8 @@ export class OpenLog {
 
   /** Bytes of memory that hold what is not in the file or the index yet. */
   get buffered(): number {
-    return this.#appender === undefined ? 0 : this.#appender.resident + this.changes.bytes;
+    const remembered = this.index?.table.remembered ?? 0;
+    return remembered + (this.#appender === undefined ? 0 : this.#appender.resident + this.changes.bytes);
   }
 
   get appender(): Appender | undefined {

@@ -5,6 +5,7 @@ import { checksum } from "../../memory/checksum.ts";
 import { DataFile } from "../../memory/data-file.ts";
 import { Mapping } from "../../memory/mapping.ts";
 import { shortChecksum } from "../bytes.ts";
+import { PageFilter } from "./page-filter.ts";
 import { FORMAT_VERSION, type Identity, OFFSETS } from "./segment.ts";
 
 const PAGE = 4096;
@@ -38,13 +39,15 @@ interface Shape {
   readonly generation: number;
   readonly pages: number;
   readonly identity: Identity;
+  /** No other process changes it. */
+  readonly isOwn: boolean;
 }
 
 function checksBytes(pages: number): number {
   return Math.ceil((pages * 4) / PAGE) * PAGE;
 }
 
-function headerBytes(shape: Shape): Uint8Array {
+function headerBytes(shape: Omit<Shape, "isOwn">): Uint8Array {
   const bytes = new Uint8Array(64);
   const view = new DataView(bytes.buffer);
   bytes.set(new TextEncoder().encode(MAGIC));
@@ -77,6 +80,9 @@ export class Table {
   /** For pages that are not to be mapped; undefined until it is needed, or when the file has been removed. */
   #file: DataFile | undefined;
   #isGone = false;
+  #isOwn: boolean;
+  /** What is known of pages that are not mapped. */
+  #filter: PageFilter | undefined;
   /** A page, or the first slots of a search in one. */
   #read: Uint32Array = new Uint32Array(0);
   #readBytes: Uint8Array = new Uint8Array(0);
@@ -85,6 +91,7 @@ export class Table {
     this.file = shape.file;
     this.generation = shape.generation;
     this.pages = shape.pages;
+    this.#isOwn = shape.isOwn;
     this.#mapping = mapping;
     this.#touched = new Uint8Array(((shape.pages + 1) >> RUN_BITS) + 1);
     for (let first = 0; first < shape.pages; first += 1 << PAGES_PER_VIEW_BITS) {
@@ -96,7 +103,8 @@ export class Table {
 
   /** @throws {DiskFullError} when there is no room. */
   static create(folder: string, generation: number, pages: number, identity: Identity): Table {
-    const shape = { file: builtin("path").join(folder, tableName(generation)), generation, pages, identity };
+    const file = builtin("path").join(folder, tableName(generation));
+    const shape = { file, generation, pages, identity, isOwn: true };
     builtin("fs").rmSync(shape.file, { force: true });
     const { openSync, closeSync } = builtin("fs");
     closeSync(typed("create", shape.file, () => openSync(shape.file, "wx", 0o600)));
@@ -121,7 +129,7 @@ export class Table {
     }
     const found = mapping.length >= PAGE ? mapping.bytes(0, 64) : new Uint8Array(64);
     const pages = new DataView(found.buffer, found.byteOffset, 64).getUint32(16, true);
-    const shape = { file, generation, pages, identity };
+    const shape = { file, generation, pages, identity, isOwn: writer };
     const expected = headerBytes(shape);
     const fits = pages > 0 && mapping.length === PAGE * (1 + pages) + checksBytes(pages);
     if (fits && expected.every((byte, i) => byte === found[i])) return new Table(mapping, shape);
@@ -144,6 +152,11 @@ export class Table {
   /** Bytes of its pages. */
   get bytes(): number {
     return this.pages * PAGE;
+  }
+
+  /** Bytes of memory of what it remembers of pages that are not mapped. */
+  get remembered(): number {
+    return this.#filter?.bytes ?? 0;
   }
 
   /** As systems map the pages around one that is read: in aligned runs of the file, which has a header. */
@@ -173,23 +186,47 @@ export class Table {
 
   /**
    * The same without mapping the page, unless it is mapped already: where the index is larger than memory, a page read
-   * costs less than one mapped and given back. Undefined when that cannot be.
+   * costs less than one mapped and given back. Undefined when that cannot be. `spare`: bytes of memory that may be taken
+   * to remember which keys are not there.
    */
-  findUnmapped(h1: number, tag: number, isMatch: IsMatch): number | undefined {
+  findUnmapped(h1: number, tag: number, isMatch: IsMatch, spare: number): number | undefined {
     const page = this.#page(h1);
+    if (this.#filter?.excludes(page, h1, tag)) return 0;
     if (this.#touched[this.#run(page)] !== 0 || !this.#openFile()) return undefined;
     const first = (tag * SLOTS) >>> 16;
     if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) {
       this.#readPart(page, 0, PAGE_WORDS);
       this.#compare(page, this.#readBytes);
-    } else {
+      this.#remember(page, spare);
+    } else if (this.#remembers(page, spare)) {
       const count = Math.min(WINDOW, SLOTS - first);
       this.#readPart(page, first, count * SLOT_WORDS);
       const found = this.#find(this.#read, 0, 0, count, h1, tag, isMatch, count);
       if (found >= 0) return found;
       this.#readPart(page, 0, PAGE_WORDS);
+    } else {
+      this.#readPart(page, 0, PAGE_WORDS);
+      this.#remember(page, spare);
     }
     return this.#find(this.#read, 0, first, SLOTS, h1, tag, isMatch);
+  }
+
+  /** Whether nothing more is to be learnt of a page. */
+  #remembers(page: number, spare: number): boolean {
+    if (this.#filter !== undefined) return this.#filter.knows(page);
+    return !this.#isOwn || PageFilter.bytesFor(this.pages) > spare;
+  }
+
+  /** The page was read whole. */
+  #remember(page: number, spare: number): void {
+    if (this.#remembers(page, spare)) return;
+    this.#filter ??= new PageFilter(this.pages);
+    for (let at = 0; at < SLOTS * SLOT_WORDS; at += SLOT_WORDS) {
+      const low = this.#read[at + 1]!;
+      if (low !== 0)
+        this.#filter.add(page, this.#read[at]!, (low >>> OFFSET_BITS) + ((this.#read[at + 2]! >>> 20) << 4));
+    }
+    this.#filter.learn(page);
   }
 
   #openFile(): boolean {
@@ -279,7 +316,10 @@ export class Table {
     words[at + 1] = ((position % OFFSETS) | ((tag & 15) << OFFSET_BITS)) >>> 0;
     words[at + 2] = (Math.floor(position / OFFSETS) | ((tag >>> 4) << 20)) >>> 0;
     this.#end(page);
-    if (isNew) this.count++;
+    if (isNew) {
+      this.count++;
+      this.#filter?.add(page, h1, tag);
+    }
     return true;
   }
 
