@@ -65,6 +65,18 @@ describe("an old view that reaches beyond the array's end", () => {
     assert.equal(store(one.folder).array("a", "f64").sum(), (699 * 700) / 2);
   });
 
+  it("need not be there for a connection to go on when another has dropped the array and its file", async () => {
+    const one = await filled();
+    const two = store(one.folder);
+    const a = two.array("a", "f64");
+    await one.transact(() => one.drop("a"));
+    await one.checkpoint();
+    two.refresh();
+    assert.deepEqual(two.names, []);
+    assert.throws(() => a.get(0), ClosedError);
+    assert.equal(fs.existsSync(path.join(one.folder, "a1.dat")), false);
+  });
+
   it("of a dropped array reads as nothing and commits nothing", async () => {
     const one = await filled();
     const two = store(one.folder);
