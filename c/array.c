@@ -10,13 +10,14 @@ double oc_dirty(double a, double l, int32_t m, double *o, double c) { (void)a, (
 double oc_differ(double a, double l, int32_t f, double t, double *o, double c) { (void)a, (void)l, (void)f, (void)t, (void)o, (void)c; return -ENOSYS; }
 double oc_write_runs(int32_t f, double t, const uint8_t *h, double l, double a, const double *r, double c) { (void)f, (void)t, (void)h, (void)l, (void)a, (void)r, (void)c; return -ENOSYS; }
 double oc_log_runs(int32_t f, double o, double a, const double *r, double c, double p, uint32_t *s) { (void)f, (void)o, (void)a, (void)r, (void)c, (void)p, (void)s; return -ENOSYS; }
+double oc_gather_runs(double a, const double *r, double c, double p, uint32_t *s, uint8_t *o) { (void)a, (void)r, (void)c, (void)p, (void)s, (void)o; return -ENOSYS; }
 double oc_write_pages(int32_t f, double o, const uint8_t *b, double l, double p, uint32_t *s) { (void)f, (void)o, (void)b, (void)l, (void)p, (void)s; return -ENOSYS; }
 double oc_apply_runs(int32_t f, double a, const double *r, double c, double p, uint32_t *s) { (void)f, (void)a, (void)r, (void)c, (void)p, (void)s; return -ENOSYS; }
 double oc_copy_runs(int32_t f, double o, int32_t t, const double *r, double c) { (void)f, (void)o, (void)t, (void)r, (void)c; return -ENOSYS; }
 double oc_same_runs(double a, const double *r, double c, int32_t f, double t, double *o, double m) { (void)a, (void)r, (void)c, (void)f, (void)t, (void)o, (void)m; return -ENOSYS; }
+double oc_release_runs(double a, const double *r, double c, int32_t f, double o) { (void)a, (void)r, (void)c, (void)f, (void)o; return -ENOSYS; }
 double oc_advise_runs(double a, const double *r, double c, int32_t k) { (void)a, (void)r, (void)c, (void)k; return -ENOSYS; }
 double oc_overlay_runs(double a, const double *r, double c, int32_t f) { (void)a, (void)r, (void)c, (void)f; return -ENOSYS; }
-double oc_crc_runs(double a, const double *r, double c, double p, uint32_t *o) { (void)a, (void)r, (void)c, (void)p, (void)o; return -ENOSYS; }
 #else
 
 #include <fcntl.h>
@@ -237,6 +238,16 @@ double oc_write_runs(int32_t fd, double offset, const uint8_t *head, double head
   return got < 0 ? got : done + got;
 }
 
+/* All of it, or the first error. */
+static double put_all(int32_t fd, const uint8_t *bytes, size_t length, double offset) {
+  for (double done = 0; done < (double)length;) {
+    double got = oc_pwrite(fd, bytes, done, (double)length - done, offset + done);
+    if (got < 0) return got;
+    done += got;
+  }
+  return (double)length;
+}
+
 /* Checksums of whole pages; where those of the next ones go. */
 static uint32_t *add_sums(const uint8_t *bytes, size_t length, size_t page, uint32_t *sums) {
   for (size_t at = 0; at < length; at += page) *sums++ = (uint32_t)oc_crc32c(bytes, (double)at, (double)page, 0);
@@ -261,37 +272,51 @@ static void wrote(write_behind *behind, double at, double length) {
   behind->start = behind->end;
 }
 
-/* So much is summed and then written while the processor's cache still holds it. */
+/* Another thread may write to the memory meanwhile: what is summed and what is written must be the same, so both are of a
+ * copy, which the processor's cache still holds. */
 #define LOG_BYTES ((size_t)1 << 18)
-#define LOG_PIECES 64
 
 double oc_log_runs(int32_t fd, double offset, double address, const double *runs, double count, double page,
                    uint32_t *sums) {
-  struct iovec pieces[LOG_PIECES];
+  uint8_t *copy = malloc(LOG_BYTES);
+  if (!copy) return -ENOMEM;
   write_behind behind = {fd, offset, offset};
-  int filled = 0;
   size_t gathered = 0, total = (size_t)count;
   double done = 0;
-  for (size_t i = 0; i < total; i++) {
-    uint8_t *start = (uint8_t *)OC_POINTER(address) + (size_t)runs[2 * i];
+  for (size_t i = 0; i < total && done >= 0; i++) {
+    const uint8_t *start = (const uint8_t *)OC_POINTER(address) + (size_t)runs[2 * i];
     size_t left = (size_t)runs[2 * i + 1];
     while (left > 0) {
       size_t room = LOG_BYTES - gathered, span = left < room ? left : room;
-      sums = add_sums(start, span, (size_t)page, sums);
-      pieces[filled++] = (struct iovec){start, span};
+      memcpy(copy + gathered, start, span);
       gathered += span;
       start += span;
       left -= span;
-      if (filled < LOG_PIECES && gathered < LOG_BYTES && (left > 0 || i + 1 < total)) continue;
-      double got = write_all(fd, pieces, filled, (off_t)(offset + done));
-      if (got < 0) return got;
+      if (gathered < LOG_BYTES && (left > 0 || i + 1 < total)) continue;
+      sums = add_sums(copy, gathered, (size_t)page, sums);
+      double got = put_all(fd, copy, gathered, offset + done);
+      if (got < 0) {
+        done = got;
+        break;
+      }
       wrote(&behind, offset + done, got);
       done += got;
-      filled = 0;
       gathered = 0;
     }
   }
+  free(copy);
   return done;
+}
+
+double oc_gather_runs(double address, const double *runs, double count, double page, uint32_t *sums, uint8_t *out) {
+  uint8_t *next = out;
+  for (size_t i = 0; i < (size_t)count; i++) {
+    size_t length = (size_t)runs[2 * i + 1];
+    memcpy(next, (const uint8_t *)OC_POINTER(address) + (size_t)runs[2 * i], length);
+    sums = add_sums(next, length, (size_t)page, sums);
+    next += length;
+  }
+  return (double)(next - out);
 }
 
 /* A long write makes the page cache use large folios, and every small write into one of those then costs ten times as
@@ -300,13 +325,14 @@ double oc_log_runs(int32_t fd, double offset, double address, const double *runs
 
 static double put_pages(write_behind *behind, double offset, const uint8_t *bytes, size_t length, size_t page,
                         uint32_t *sums) {
+  uint8_t copy[FOLIO_BYTES];
   for (size_t at = 0; at < length;) {
     size_t span = length - at < FOLIO_BYTES ? length - at : FOLIO_BYTES;
-    sums = add_sums(bytes + at, span, page, sums);
+    memcpy(copy, bytes + at, span);
+    sums = add_sums(copy, span, page, sums);
     double place = offset + (double)at;
-    double got = oc_pwrite(behind->fd, bytes, (double)at, (double)span, place);
+    double got = put_all(behind->fd, copy, span, place);
     if (got < 0) return got;
-    if (got < (double)span) return -ENOSPC;
     wrote(behind, place, got);
     at += span;
   }
@@ -410,6 +436,52 @@ double oc_same_runs(double address, const double *runs, double count, int32_t fd
   return result < 0 ? result : (double)list.count;
 }
 
+/* Bytes of a page that was taken away which are not as the file has them go back, where nobody has written since. */
+static void give_back(uint8_t *page, const uint8_t *taken, const uint8_t *filed, size_t length) {
+  for (size_t i = 0; i < length; i++)
+    if (taken[i] != filed[i] && page[i] == filed[i]) page[i] = taken[i];
+}
+
+/* Takes the private pages of a part of one mapping away, all at once, and leaves the mapping as it was: no write can come
+ * between a look at such a page and its end. Where they are now, or MAP_FAILED (Linux before 5.13, several mappings). */
+static uint8_t *take_pages(uint8_t *start, size_t length) {
+#if defined(__linux__)
+  enum { DONTUNMAP = 4 };
+  return mremap(start, length, length, MREMAP_MAYMOVE | DONTUNMAP);
+#else
+  (void)start, (void)length;
+  return MAP_FAILED;
+#endif
+}
+
+double oc_release_runs(double address, const double *runs, double count, int32_t fd, double offset) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  file_window window = {fd, offset, 0, 0, bytes_of(runs, count), malloc(WINDOW)};
+  if (!window.block) return -ENOMEM;
+  double result = 0;
+  for (size_t i = 0; i < (size_t)count && result >= 0; i++) {
+    uint8_t *start = (uint8_t *)OC_POINTER(address) + (size_t)runs[2 * i];
+    for (size_t left = (size_t)runs[2 * i + 1]; left > 0 && result >= 0;) {
+      size_t span = left < WINDOW ? left : WINDOW;
+      uint8_t *taken = take_pages(start, span);
+      for (size_t at = 0; at < span; at += page) {
+        const uint8_t *bytes = window_next(&window, page, &result);
+        if (!bytes && taken == MAP_FAILED) break;
+        if (!bytes) memcpy(start + at, taken + at, page);
+        else if (taken == MAP_FAILED) {
+          if (memcmp(start + at, bytes, page) == 0) madvise(start + at, page, MADV_DONTNEED);
+        } else if (memcmp(taken + at, bytes, page) != 0)
+          give_back(start + at, taken + at, bytes, page);
+      }
+      if (taken != MAP_FAILED) munmap(taken, span);
+      start += span;
+      left -= span;
+    }
+  }
+  free(window.block);
+  return result < 0 ? result : 0;
+}
+
 double oc_advise_runs(double address, const double *runs, double count, int32_t kind) {
   for (size_t i = 0; i < (size_t)count; i++) {
     double result = oc_advise(address + runs[2 * i], runs[2 * i + 1], kind);
@@ -425,13 +497,5 @@ double oc_overlay_runs(double address, const double *runs, double count, int32_t
     if (got < 0) return got;
   }
   return 0;
-}
-
-double oc_crc_runs(double address, const double *runs, double count, double page, uint32_t *out) {
-  uint32_t *next = out;
-  for (size_t i = 0; i < (size_t)count; i++)
-    next = add_sums((const uint8_t *)OC_POINTER(address) + (size_t)runs[2 * i], (size_t)runs[2 * i + 1], (size_t)page,
-                    next);
-  return (double)(next - out);
 }
 #endif

@@ -258,10 +258,14 @@ OC_API double oc_differ(double address, double length, int32_t fd, double offset
 OC_API double oc_write_runs(int32_t fd, double offset, const uint8_t *head, double head_length, double address,
                             const double *runs, double count);
 
-/* Writes the runs, one after the other, at `offset`, and the crc32c of each of their pages into sums. As the next two do,
- * it asks the system to begin with the disk after each MiB. Returns the bytes written, or the first error. */
+/* Writes the runs, one after the other, at `offset`, and the crc32c of each of their pages as they were written into sums,
+ * whoever changes the memory meanwhile. As oc_write_pages and oc_apply_runs do, it asks the system to begin with the disk after each MiB. Returns the bytes written, or the first error. */
 OC_API double oc_log_runs(int32_t fd, double offset, double address, const double *runs, double count, double page,
                           uint32_t *sums);
+
+/* Copies the runs, one after the other, to out, and puts the crc32c of each page of the copy into sums. */
+OC_API double oc_gather_runs(double address, const double *runs, double count, double page, uint32_t *sums,
+                             uint8_t *out);
 
 /* Writes whole pages at `offset`, and the crc32c of each into sums. */
 OC_API double oc_write_pages(int32_t fd, double offset, const uint8_t *bytes, double length, double page,
@@ -279,15 +283,16 @@ OC_API double oc_copy_runs(int32_t from, double offset, int32_t to, const double
 OC_API double oc_same_runs(double address, const double *runs, double count, int32_t fd, double offset, double *out,
                            double capacity);
 
+/* Gives back the private pages of the runs: what is mapped there is seen again, which must hold the same as the file `fd`
+ * from `offset` on, run after run. A page that holds something else was written to meanwhile, and stays so. */
+OC_API double oc_release_runs(double address, const double *runs, double count, int32_t fd, double offset);
+
 /* oc_advise for each run. */
 OC_API double oc_advise_runs(double address, const double *runs, double count, int32_t kind);
 
 /* Maps parts of a file, privately and writable, over parts of a range: triples (start, length, offset in the file).
  * fd -1 lays zeros. */
 OC_API double oc_overlay_runs(double address, const double *runs, double count, int32_t fd);
-
-/* crc32c of every page of the runs into out; returns the number of pages. */
-OC_API double oc_crc_runs(double address, const double *runs, double count, double page, uint32_t *out);
 
 /* ---- the guard: pages that cannot be read any more, and writes that must not be ---------------- */
 

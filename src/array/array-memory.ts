@@ -62,11 +62,11 @@ export class ArrayMemory {
     return this.#engine.view(id, known);
   }
 
-  /** The memory of each array in use, and how much of it is the array's. */
+  /** The memory of each array that has any, and how much of it is the array's. */
   *all(): Generator<[view: LayeredView, extent: number]> {
     for (const id of this.#arrays.used) {
       const info = this.#arrays.find(id);
-      if (info !== undefined) yield [this.of(info), this.extent(info)];
+      if (info !== undefined && this.#engine.isMapped(id)) yield [this.of(info), this.extent(info)];
     }
   }
 
@@ -110,7 +110,7 @@ export class ArrayMemory {
   /** Changed pages of an array, spilled or not. */
   changed(id: number): Runs {
     const info = this.#arrays.find(id);
-    if (info === undefined) return { data: new Float64Array(0), count: 0 };
+    if (info === undefined || !this.#engine.isMapped(id)) return { data: new Float64Array(0), count: 0 };
     return this.of(info).changed(this.extent(info), this.#engine.dirtyWay);
   }
 

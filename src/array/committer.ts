@@ -12,15 +12,15 @@ import type { LogRecord } from "./log.ts";
 import { mutations } from "./mutations.ts";
 import type { PageLogOptions } from "./page-log-options.ts";
 import { type Plan, pagesOf, planCommit } from "./plan.ts";
-import type { Settler } from "./settler.ts";
+import { keepWritten, type Settler } from "./settler.ts";
 import type { SharedState } from "./shared-state.ts";
 import type { Views } from "./views.ts";
 
 /** A commit of more pages is written to the home files after it, not in it. */
 const FEW_PAGES = 16;
 
-/** Whether the pages may stay in the memory of their view for a while: all else there is the home file. */
-function canWait({ change, images, direct, highWater, newHighWater }: Plan): boolean {
+/** Whether all pages but those in the log are the home file's as they were before, and nothing else is shown. */
+function staysPlain({ change, images, direct, highWater, newHighWater }: Plan): boolean {
   const { view, zeros } = change;
   return images.length > 0 && direct.length === 0 && zeros.length === 0 && highWater === newHighWater && view.plain;
 }
@@ -88,19 +88,16 @@ export class Committer {
       segment.write(offset, head);
       return crc;
     }
+    /* Of a copy: who writes to the views from another thread must not come between a checksum and its page. */
+    const whole = new Uint8Array(headSize + bodyBytes);
     for (const { images, change } of withImages) {
-      change.view.view.checksums(images, images.length / 2, size, sums.subarray(first));
+      const at = headSize + first * size;
+      change.view.view.gather(images, images.length / 2, size, sums.subarray(first), whole.subarray(at));
       first += pagesOf(images, size);
     }
     const { head, crc } = encodeRecord(record, size);
-    let at = offset;
-    let rest = head;
-    for (const { images, change } of withImages) {
-      segment.writeRuns(at, rest, change.view.view, images, images.length / 2);
-      at += rest.length + pagesOf(images, size) * size;
-      rest = new Uint8Array(0);
-    }
-    if (rest.length > 0) segment.write(at, rest);
+    whole.set(head);
+    segment.write(offset, whole);
     return crc;
   }
 
@@ -232,8 +229,24 @@ export class Committer {
     const { txid } = record;
     const eager = this.#applier.limit() >= txid;
     const many = record.bodyBytes > FEW_PAGES * size && this.#options.dirtyWay !== "compare";
-    const later = plans.map((plan) => eager && many && canWait(plan));
-    if (plans.length > 0 && this.#history.unseen.length === 0 && !later.includes(false)) this.#history.seen();
+    /* To show what others have committed may lay their home file over pages that were above its end before. */
+    const alone = this.#history.unseen.length === 0;
+    const later = plans.map((plan) => eager && many && alone && staysPlain(plan));
+    const segment = this.#history.log.segment(record.segment);
+    /* Where the images of each array begin in the body, in pages. */
+    const bodies: number[] = [];
+    let pages = 0;
+    for (const { images } of plans) {
+      bodies.push(pages);
+      pages += pagesOf(images, size);
+    }
+    const placeOf = (i: number): number => record.offset + record.headBytes + (bodies[i] ?? 0) * size;
+    const kept = plans.map((plan, i) =>
+      (eager && alone && staysPlain(plan)) || plan.images.length === 0 || segment === undefined
+        ? undefined
+        : keepWritten(plan.change.view, plan.images, segment, placeOf(i)),
+    );
+    if (plans.length > 0 && alone && !later.includes(false)) this.#history.seen();
     else this.#views.show(this.#shared.applied, new Map(plans.map((plan) => [plan.change.array, plan.highWater])));
     if (eager && !later.includes(true))
       try {
@@ -241,18 +254,21 @@ export class Committer {
       } catch (error) {
         if (!(error instanceof DiskFullError)) throw error;
       }
-    let body = 0;
-    for (const [i, { change, images, newHighWater, highWater }] of plans.entries()) {
+    for (const [i, plan] of plans.entries()) {
+      const { change, images, newHighWater, highWater } = plan;
       const { view, array } = change;
-      const first = body;
-      body += pagesOf(images, size);
       if (later[i] === true) {
-        this.#settler.keep(view, images, record, first);
+        this.#settler.keep(view, images, record, bodies[i] ?? 0);
+        continue;
+      }
+      const isHome = this.#shared.applied >= txid;
+      if (segment !== undefined && isHome && kept[i] === undefined && staysPlain(plan)) {
+        view.view.release(images, images.length / 2, segment.file, placeOf(i));
         continue;
       }
       const home = newHighWater > 0 ? this.#homes.get(array) : undefined;
       if (newHighWater > highWater) view.growHome(home?.file, newHighWater * size);
-      if (this.#shared.applied < txid) {
+      if (!isHome) {
         this.#views.layRecord(view, array, record, false);
       } else if (view.plain && change.zeros.length === 0) {
         view.restore(change.runs, change.count);
@@ -262,6 +278,7 @@ export class Committer {
         for (let k = 0; k < change.count; k++)
           this.#layHome(view, home, change.runs[2 * k] ?? 0, change.runs[2 * k + 1] ?? 0);
       }
+      kept[i]?.();
       view.forgetSpilled();
     }
     if (this.#options.dirtyWay === "compare") this.#views.restoreAll();

@@ -61,6 +61,8 @@ export interface ArrayEngine {
   view(array: number, reserve: number): LayeredView;
   /** The same for engines that must fetch it first. */
   fetch(array: number, reserve: number): Promise<LayeredView>;
+  /** Whether `view` was called: else nobody can have written to the array. */
+  isMapped(array: number): boolean;
   /** Gives the memory of an array back; its views have length 0. */
   forget(array: number): void;
   /** What to throw when the memory of an array has lost the page at byte `offset`. */

@@ -257,6 +257,10 @@ export class PageLog implements ArrayEngine {
     return this.#views.get(array, reserve);
   }
 
+  isMapped(array: number): boolean {
+    return this.#views.find(array) !== undefined;
+  }
+
   fetch(array: number, reserve: number): Promise<LayeredView> {
     return Promise.resolve(this.view(array, reserve));
   }

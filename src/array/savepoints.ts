@@ -50,7 +50,7 @@ export class Savepoints {
     const fresh = new Map<number, readonly FreshPages[]>();
     for (const id of this.#arrays.used) {
       const info = this.#arrays.find(id);
-      if (info !== undefined) spilled.set(id, this.#memory.of(info).spilled);
+      if (info !== undefined && this.#engine.isMapped(id)) spilled.set(id, this.#memory.of(info).spilled);
       fresh.set(id, [...this.#engine.fresh(id)]);
     }
     this.#states.set(savepoint, { ...this.#changes.saved(), spilled, fresh });
@@ -75,7 +75,7 @@ export class Savepoints {
         continue;
       }
       const info = this.#arrays.find(id);
-      if (info === undefined) continue;
+      if (info === undefined || !this.#engine.isMapped(id)) continue;
       const view = this.#memory.of(info);
       this.#engine.reset(id);
       const fresh = state.fresh.get(id) ?? [];

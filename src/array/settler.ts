@@ -1,4 +1,5 @@
 import { DiskFullError, NotFoundError } from "../errors.ts";
+import { pageSize } from "../memory/page.ts";
 import type { StoreFile } from "../memory/store-file.ts";
 import type { Applier } from "./applier.ts";
 import type { History } from "./history.ts";
@@ -15,6 +16,19 @@ interface Kept {
   /** Where they lie in the log. */
   readonly segment: StoreFile;
   readonly offset: number;
+}
+
+/**
+ * Keeps those pages of the runs that do not hold what the file has from `offset` on, run after run: they were written to
+ * since they were logged, and that is the next transaction's. What it returns puts them over what was laid meanwhile.
+ */
+export function keepWritten(view: LayeredView, runs: Float64Array, file: StoreFile, offset: number): () => void {
+  const size = pageSize();
+  const same = view.view.same(runs, runs.length / 2, file.file, offset);
+  const own = pagesBeside(runs, same, size).map((at) => ({ at, bytes: view.view.bytes(at, size).slice() }));
+  return () => {
+    for (const { at, bytes } of own) view.view.bytes(at, size).set(bytes);
+  };
 }
 
 /**
@@ -64,16 +78,14 @@ export class Settler {
   }
 
   #show({ view, runs, segment, offset }: Kept, home: boolean): void {
-    const same = view.view.same(runs, runs.length / 2, segment.file, offset);
     if (home && view.plain) {
-      view.restore(same.data, same.count);
+      view.view.release(runs, runs.length / 2, segment.file, offset);
       return;
     }
     /* Under a page that was written to since, an abort must find what was committed. */
-    const { pageSize } = this.#history.log;
-    const own = pagesBeside(runs, same, pageSize).map((at) => ({ at, bytes: view.view.bytes(at, pageSize).slice() }));
+    const bringBack = keepWritten(view, runs, segment, offset);
     const triples = placedRuns(runs, runs.length / 2, { data: runs, count: runs.length / 2 }, offset);
     view.layRuns(Float64Array.from(triples), triples.length / 3, segment.file);
-    for (const { at, bytes } of own) view.view.bytes(at, pageSize).set(bytes);
+    bringBack();
   }
 }

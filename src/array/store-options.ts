@@ -17,8 +17,8 @@ export interface StoreOptions extends PageLogOptions {
   spillBytes?: number;
   /**
    * Milliseconds between looks whether a running transaction has changed more than that, 0 for none; bulk calls look for
-   * themselves. What an asynchronous call writes to a view in the moment of a spill may be lost: 0 is for who reads
-   * files into views that way, over pages already changed. Default 1000, where the system has PAGEMAP_SCAN; else 0.
+   * themselves. What an asynchronous call writes to a changed page in the moment of a spill may be lost: 0 is for who
+   * reads files into views that way, over pages already changed. Default 1000, where the system has PAGEMAP_SCAN; else 0.
    */
   spillInterval?: number;
 }

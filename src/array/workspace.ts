@@ -190,7 +190,7 @@ export class Workspace {
     const keepsFresh = this.#savepoints.any;
     for (const id of this.arrays.used) {
       const info = this.arrays.find(id);
-      if (info === undefined) continue;
+      if (info === undefined || !this.#engine.isMapped(id)) continue;
       const view = this.#memory.of(info);
       if (view.view.lost) throw this.#engine.lostPages(id, view.view.lostAt);
       const runs = this.#memory.changed(id);
@@ -242,7 +242,7 @@ export class Workspace {
         this.arrays.forget(id);
         continue;
       }
-      if (this.arrays.atSnapshot(id) === undefined) continue;
+      if (this.arrays.atSnapshot(id) === undefined || !this.#engine.isMapped(id)) continue;
       const view = this.memory(id);
       if (this.changes.zeros.has(id) || view.spilled.length > 0 || this.#engine.fresh(id).length > 0)
         this.#engine.reset(id);

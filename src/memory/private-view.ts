@@ -182,14 +182,22 @@ export class PrivateView {
     return { data, count: check(got, "compare", this.what) };
   }
 
+  /**
+   * What `restore` does, for pages that a file holds too, from `offset` on, run after run: what was written to them since
+   * they were written there, by a call that works in another thread, stays.
+   */
+  release(runs: Float64Array, count: number, file: DataFile, offset: number): void {
+    check(native().calls.oc_release_runs(this.address, runs, count, file.fd, offset), "release", this.what);
+  }
+
   /** Private changes of the runs are gone: what is laid there is seen again, and the memory is given back. */
   restore(runs: Float64Array, count: number): void {
     check(native().calls.oc_advise_runs(this.address, runs, count, ADVISE_DONTNEED), "restore", this.what);
   }
 
-  /** Puts the crc32c of each page of the runs into `sums`. */
-  checksums(runs: Float64Array, count: number, page: number, sums: Uint32Array): void {
-    check(native().calls.oc_crc_runs(this.address, runs, count, page, sums), "sum", this.what);
+  /** Copies the runs, one after the other, into `out`, which is as long as they are; crc32c of each page into `sums`. */
+  gather(runs: Float64Array, count: number, page: number, sums: Uint32Array, out: Uint8Array): void {
+    check(native().calls.oc_gather_runs(this.address, runs, count, page, sums, out), "copy", this.what);
   }
 
   /** Detaches every view and gives the range back. May be called twice. */

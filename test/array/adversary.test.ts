@@ -65,6 +65,18 @@ describe("an old view that reaches beyond the array's end", () => {
     assert.equal(store(one.folder).array("a", "f64").sum(), (699 * 700) / 2);
   });
 
+  it("need not be there for a connection to go on when another has dropped the array and its file", async () => {
+    const one = await filled();
+    const two = store(one.folder);
+    const a = two.array("a", "f64");
+    await one.transact(() => one.drop("a"));
+    await one.checkpoint();
+    two.refresh();
+    assert.deepEqual(two.names, []);
+    assert.throws(() => a.get(0), ClosedError);
+    assert.equal(fs.existsSync(path.join(one.folder, "a1.dat")), false);
+  });
+
   it("of a dropped array reads as nothing and commits nothing", async () => {
     const one = await filled();
     const two = store(one.folder);
@@ -154,6 +166,27 @@ describe("a drop", () => {
         assert.deepEqual(two.names, dropFirst ? [] : ["a"]);
       }
   });
+});
+
+describe("an array that another has written to further behind meanwhile", () => {
+  for (const pages of [3, 40])
+    it(`shows at once what ${pages} pages in between have become, and goes on showing it`, async () => {
+      const one = await filled(PAGE * 10);
+      await one.transact(() => one.array("a").resize(PAGE * 200));
+      const two = store(one.folder);
+      const view = two.array("a", "f64").typed();
+      const transaction = two.begin();
+      await one.transact(() => void one.array("a").set([PAGE * 150], -5));
+      for (let page = 0; page < pages; page++) view[PAGE * (50 + page)] = page + 1;
+      const look = (): number[] => [50, 50 + pages - 1, 150].map((page) => view[PAGE * page] ?? 0);
+      assert.deepEqual(look(), [1, pages, 0]);
+      await transaction.commit();
+      assert.deepEqual(look(), [1, pages, -5]);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      assert.deepEqual(look(), [1, pages, -5]);
+      two.begin().abort();
+      assert.deepEqual(look(), [1, pages, -5]);
+    });
 });
 
 describe("commits after another's checkpoint", () => {

@@ -91,7 +91,7 @@ describe("a new array", () => {
   it("needs a type, a shape of numbers, and attributes that JSON holds", async () => {
     const one = await filled();
     const cycle: Record<string, unknown> = {};
-    cycle["me"] = cycle;
+    cycle.me = cycle;
     const transaction = one.begin();
     for (const options of [
       undefined,
