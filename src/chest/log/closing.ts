@@ -85,9 +85,15 @@ export function closeAll(log: OpenLog): void {
   const last = Math.floor(log.state.committed / OFFSETS);
   if (log.readOnly)
     for (const segment of log.segments.opened()) if (segment.id >= last) segment.end = log.endOf(segment);
-  log.index?.close();
-  log.segments.close();
-  log.head?.close();
+  let failure: unknown;
+  for (const part of [log.index, log.segments, log.head]) {
+    try {
+      part?.close();
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  if (failure !== undefined) throw failure;
 }
 
 /** Removes the files of a closed log, and the folder when nothing else is in it. */

@@ -32,7 +32,7 @@ export const segmentName = (id: number): string => `${id.toString(16).padStart(8
 /** The ids of the segments in a folder, in ascending order. */
 export function listSegments(folder: string): number[] {
   const ids: number[] = [];
-  for (const name of builtin("fs").readdirSync(folder)) {
+  for (const name of typed("list", folder, () => builtin("fs").readdirSync(folder))) {
     const match = /^([0-9a-f]{8})\.log$/.exec(name);
     if (match) ids.push(Number.parseInt(match[1]!, 16));
   }
@@ -137,9 +137,15 @@ export class Segment {
   /** Creates a segment that has room for `capacity` bytes: a hole, which takes blocks as it is written. */
   static create(folder: string, id: number, capacity: number, identity: Identity, pool: Pool): Segment {
     const name = builtin("path").join(folder, segmentName(id));
-    const { openSync, closeSync } = builtin("fs");
+    const { openSync, closeSync, existsSync, rmSync } = builtin("fs");
     pool.makeRoom();
-    pool.withRoom(() => closeSync(typed("create", name, () => openSync(name, "wx", 0o600))));
+    pool.withRoom(() =>
+      typed("create", name, () => {
+        /* One that could neither be made nor removed. */
+        if (existsSync(name)) rmSync(name, { force: true });
+        closeSync(openSync(name, "wx", 0o600));
+      }),
+    );
     let file: DataFile | undefined;
     try {
       file = pool.withRoom(() => DataFile.open(name, true));
@@ -151,7 +157,11 @@ export class Segment {
       return segment;
     } catch (error) {
       file?.close();
-      builtin("fs").rmSync(name, { force: true });
+      try {
+        builtin("fs").rmSync(name, { force: true });
+      } catch {
+        /* It stays, without records. */
+      }
       throw error;
     }
   }

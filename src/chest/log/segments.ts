@@ -96,7 +96,8 @@ export class Segments {
   /** Closes a segment and removes its file. */
   remove(id: number): void {
     this.#leave(id);
-    builtin("fs").rmSync(builtin("path").join(this.folder, segmentName(id)), { force: true });
+    const file = builtin("path").join(this.folder, segmentName(id));
+    typed("remove", file, () => builtin("fs").rmSync(file, { force: true }));
     this.dirtyFolder = true;
   }
 
@@ -142,12 +143,14 @@ export class Segments {
 
   syncFolder(): void {
     if (!this.dirtyFolder) return;
-    const fd = typed("open", this.folder, () => builtin("fs").openSync(this.folder, "r"));
-    try {
-      builtin("fs").fsyncSync(fd);
-    } finally {
-      builtin("fs").closeSync(fd);
-    }
+    typed("sync", this.folder, () => {
+      const fd = builtin("fs").openSync(this.folder, "r");
+      try {
+        builtin("fs").fsyncSync(fd);
+      } finally {
+        builtin("fs").closeSync(fd);
+      }
+    });
     this.dirtyFolder = false;
   }
 

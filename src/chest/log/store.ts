@@ -48,6 +48,7 @@ export class LogStore implements ColdTier {
       records: log.records,
       walker: log.walker,
       allSegments: () => log.allSegments(),
+      isOldest: ({ id }) => log.segments.ids()[0] === id,
       find: (key) => log.find(key),
       isActive: (segment) => log.isActive(segment),
       rotate: () => log.appender!.rotate(0),
@@ -247,12 +248,14 @@ export class LogStore implements ColdTier {
     log.usable();
     if (this.readOnly) throw new ReadOnlyError(this.folder);
     /* From here on the head no longer says that all was closed well. */
-    if (!log.state.clean) return;
-    log.state.clean = false;
-    log.state.boot = bootIdentity();
-    log.head!.write(log.state);
+    const { state } = log;
+    if (!state.clean) return;
+    state.boot = bootIdentity();
+    log.head!.write({ ...state, clean: false });
     if (log.options.sync) log.head!.sync();
     log.appender!.extend();
+    /* Not sooner: what has failed is done again. */
+    state.clean = false;
   }
 
   put(key: KeyBytes, value: NewValue, before: number): number {
@@ -450,8 +453,11 @@ export class LogStore implements ColdTier {
     try {
       if (!this.readOnly && !log.hasFailed && log.index !== undefined && log.appender !== undefined) closeWell(log);
     } finally {
-      closeAll(log);
-      this.#lock?.release();
+      try {
+        closeAll(log);
+      } finally {
+        this.#lock?.release();
+      }
     }
   }
 
