@@ -1,5 +1,12 @@
 import { builtin } from "../../builtins.ts";
-import { ClosedError, DamagedError, InvalidArgumentError, NotFoundError, ReadOnlyError } from "../../errors.ts";
+import {
+  ClosedError,
+  DamagedError,
+  FormatError,
+  InvalidArgumentError,
+  NotFoundError,
+  ReadOnlyError,
+} from "../../errors.ts";
 import { errorFor } from "../../memory/check.ts";
 import { FileLock } from "../../memory/lock.ts";
 import { decodeKey, type Key, type KeyBytes } from "../keys.ts";
@@ -95,6 +102,8 @@ class FolderStore implements ColdTier {
     const stamp = readStamp(file);
     if (stamp === "") {
       if (this.readOnly) throw errorFor("ENOENT", "open", file);
+      if (this.#files.list().some((name) => name === "chest.head" || /^[0-9a-f]{8}\.log$/.test(name)))
+        throw new FormatError(this.#folder, "it holds a chest with a log; it needs no folderTier()");
       /* It is one from the first commit on, though nothing be in it. */
       this.#changed = true;
       return;

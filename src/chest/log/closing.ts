@@ -29,6 +29,7 @@ export function closeWell(log: OpenLog): void {
   state.nextSequence = log.nextSequence;
   state.count = table.count;
   state.clean = sync;
+  state.segments = sync ? segments.ids().length : 0;
   log.head!.write(state);
   if (sync) log.head!.sync();
 }
