@@ -1,19 +1,49 @@
 import { Buffer } from "node:buffer";
 import fs from "node:fs";
+import path from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { Command } from "commander";
 import { decodeStructured, encodeStructured } from "../src/chest/codec/structured.ts";
 import { decodeKey, describeKey, KeyBytes } from "../src/chest/keys.ts";
-import { type About, Chest, type Key, OutcoreError } from "../src/chest/main.ts";
+import {
+  type About,
+  Chest,
+  type Codec,
+  folderTier,
+  InvalidArgumentError,
+  type Key,
+  NotFoundError,
+  OutcoreError,
+} from "../src/chest/main.ts";
+import { typed } from "../src/memory/check.ts";
 import { bytes, progress, say, table } from "./terminal.ts";
 
 /** docs/chest-format.md */
 const TITLE = "outcore chest export 2";
 const TITLE_1 = "outcore chest export 1";
 
+/** A value of a codec that only the program has which stored it: its bytes. */
+class Own {
+  readonly bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+}
+
+const ownCodec: Codec<unknown> = {
+  encode: (value) => (value as Own).bytes,
+  decode: (bytes) => new Own(bytes),
+};
+
+/** One value a file, or a log. */
+function tierOf(folder: string): { tier?: ReturnType<typeof folderTier> } {
+  return fs.existsSync(path.join(folder, "chest.folder.json")) ? { tier: folderTier() } : {};
+}
+
 function openReader(folder: string): Chest {
-  return new Chest({ path: folder, readOnly: true, budget: 2 ** 24 });
+  return new Chest({ path: folder, readOnly: true, budget: 2 ** 24, codec: ownCodec, ...tierOf(folder) });
 }
 
 /** For what must not get into an export on standard output. */
@@ -68,27 +98,59 @@ function sift(
     }
   }
   bar.stop();
-  for (const { path, offset, length, detail } of chest.damage) tell(`${path}: ${length} bytes at ${offset}: ${detail}`);
+  for (const { path: where, offset, length, detail } of chest.damage)
+    tell(`${where}: ${length} bytes at ${offset}: ${detail}`);
   return damaged + chest.damage.length;
 }
 
+/** Where intact values go: as they are when they are of a codec of the program's own, for which it has all of them. */
+class Salvage {
+  readonly folder: string;
+  #chest: Chest | undefined;
+  #isOwn = false;
+
+  constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  set(key: Key, value: unknown, about: About): void {
+    const isOwn = value instanceof Own;
+    this.#chest ??= new Chest({ path: this.folder, budget: 2 ** 24, ...(isOwn && { codec: ownCodec }) });
+    if (this.#chest.size === 0) this.#isOwn = isOwn;
+    if (isOwn !== this.#isOwn)
+      throw new InvalidArgumentError("a value of another codec than those before cannot be salvaged");
+    this.#chest.set(key, value, about);
+  }
+
+  close(): void {
+    this.#chest ??= new Chest({ path: this.folder });
+    this.#chest.close();
+  }
+}
+
 function check(folder: string, options: { salvage?: string }): void {
-  const target = options.salvage === undefined ? undefined : new Chest({ path: options.salvage, budget: 2 ** 24 });
+  const { salvage } = options;
   let sound = 0;
-  const damaged = withChest(openReader(folder), (chest) =>
-    sift(chest, (key, value, about) => {
-      sound++;
+  const damaged = withChest(openReader(folder), (chest) => {
+    if (salvage !== undefined && fs.existsSync(salvage) && fs.readdirSync(salvage).length > 0)
+      throw new InvalidArgumentError(`${salvage} must not exist yet, or be empty`);
+    const target = salvage === undefined ? undefined : new Salvage(salvage);
+    const found = sift(chest, (key, value, about) => {
       target?.set(key, value, about);
-    }),
-  );
-  target?.close();
+      sound++;
+    });
+    target?.close();
+    return found;
+  });
   say(`${sound} values are intact, ${damaged} places are damaged.`);
-  if (target !== undefined) say(`The intact values are in ${options.salvage}.`);
+  if (salvage !== undefined) say(`The intact values are in ${salvage}.`);
   if (damaged > 0) process.exitCode = 1;
 }
 
 async function compact(folder: string): Promise<void> {
-  const chest = new Chest({ path: folder, budget: 2 ** 24 });
+  /* There must be one. */
+  openReader(folder).close();
+  const chest = new Chest({ path: folder, budget: 2 ** 24, ...tierOf(folder) });
   const before = chest.diskUsage;
   const bar = progress("compact", chest.usage().dead);
   let last = before;
@@ -131,14 +193,16 @@ function aboutText({ expires, tags }: About): string {
 
 /** A line of text a pair: the key's bytes and the structured value's, in base64. The last line says how many. */
 function exportTo(folder: string, file: string): void {
-  const out = file === "-" ? 1 : fs.openSync(file, "wx", 0o600);
   const key = new KeyBytes(0);
   let count = 0;
-  writeAll(out, `${TITLE}\n`);
-  const damaged = withChest(openReader(folder), (chest) =>
-    sift(
+  let out = 1;
+  const damaged = withChest(openReader(folder), (chest) => {
+    if (file !== "-") out = typed("create", file, () => fs.openSync(file, "wx", 0o600));
+    writeAll(out, `${TITLE}\n`);
+    return sift(
       chest,
       (name, value, about) => {
+        if (value instanceof Own) throw new InvalidArgumentError("the value is of a codec of a program's own");
         const encoded = encodeStructured(value);
         key.set(name);
         const keyText = toBase64(key.bytes.subarray(0, key.length));
@@ -146,8 +210,8 @@ function exportTo(folder: string, file: string): void {
         count++;
       },
       sayAside,
-    ),
-  );
+    );
+  });
   writeAll(out, `end ${count}\n`);
   if (out !== 1) fs.closeSync(out);
   if (damaged > 0) process.exitCode = 1;
@@ -179,8 +243,9 @@ function aboutFrom(rest: readonly string[], place: string): About {
 
 /** Lines are data only: nothing in them names a file. Returns the number of pairs. */
 async function readExport(file: string, set: (key: Key, value: unknown, about: About) => void): Promise<number> {
-  const input = file === "-" ? process.stdin : fs.createReadStream(file);
-  const bar = progress("import", file === "-" ? 0 : fs.statSync(file).size);
+  const fd = file === "-" ? 0 : typed("open", file, () => fs.openSync(file, "r"));
+  const input = file === "-" ? process.stdin : fs.createReadStream(file, { fd });
+  const bar = progress("import", file === "-" ? 0 : fs.fstatSync(fd).size);
   let number = 0;
   let count = 0;
   let hasEnded = false;
@@ -215,7 +280,8 @@ async function readExport(file: string, set: (key: Key, value: unknown, about: A
 }
 
 async function importFrom(folder: string, file: string): Promise<void> {
-  const chest = new Chest({ path: folder, budget: 2 ** 26 });
+  if (file !== "-" && !fs.existsSync(file)) throw new NotFoundError(file);
+  const chest = new Chest({ path: folder, budget: 2 ** 26, ...tierOf(folder) });
   try {
     let expired = 0;
     const count = await readExport(file, (key, value, about) => {

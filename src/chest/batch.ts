@@ -1,5 +1,5 @@
 import { LimitError } from "../errors.ts";
-import type { Core, Prepared, SetOptions } from "./core.ts";
+import { type Core, type Found, NOTHING, type Prepared, type SetOptions } from "./core.ts";
 import type { Key } from "./keys.ts";
 
 /** So many entries may be in memory when a batch is applied. */
@@ -31,34 +31,44 @@ export function applyBatch<K extends Key, V>(core: Core<K, V>, fill: (batch: Bat
   };
   fill(batch);
   core.writable();
-  foresee(core, steps);
+  const foreseen = foresee(core, steps);
+  const removed = new Set<string>();
   core.inBatch = true;
   try {
-    for (const step of steps)
-      if ("removed" in step) core.remove(step.removed);
-      else core.place(step.key, step.value, step.expires, step.tags, step.weight);
+    for (const [i, step] of steps.entries()) {
+      const isRemoval = "removed" in step;
+      const key = isRemoval ? step.removed : step.key;
+      const name = isRemoval || removed.size > 0 ? core.key.set(key).text() : "";
+      const found = removed.has(name) ? NOTHING : foreseen[i]!;
+      if (isRemoval) {
+        core.remove(key, found);
+        removed.add(name);
+      } else core.place(step.key, step.value, step.expires, step.tags, step.weight, found);
+    }
   } finally {
     core.inBatch = false;
   }
   core.afterChange();
 }
 
-/** Does all that may fail: values are only set in memory, and keys are found and removals have room from here on. */
-function foresee<K extends Key, V>(core: Core<K, V>, steps: readonly Step<K, V>[]): void {
+/** Does all that may fail: values are only set in memory, and removals have room and know their places from here on. */
+function foresee<K extends Key, V>(core: Core<K, V>, steps: readonly Step<K, V>[]): Found[] {
   const { memory, tier } = core;
   if (memory.size + steps.length > MOST_ENTRIES)
     throw new LimitError("batch", `a batch and what is in memory are more than ${MOST_ENTRIES} keys`);
   let removals = 0;
   let bytes = 0;
-  for (const step of steps) {
+  const all = steps.map((step) => {
     const isRemoval = "removed" in step;
-    const entry = memory.get(isRemoval ? step.removed : step.key);
+    const key = isRemoval ? step.removed : step.key;
+    const found = core.foresee(key);
     /* What has a time to live is removed before it is set again. */
-    const mayRemove = isRemoval || step.expires !== 0 || (entry !== undefined && entry.expires !== 0);
-    if (entry !== undefined && !mayRemove) continue;
-    if (core.locate(isRemoval ? step.removed : step.key) === 0 || !mayRemove) continue;
-    removals++;
-    bytes += core.key.length;
-  }
+    if (found.position !== 0 && (isRemoval || step.expires !== 0 || found.expires !== 0)) {
+      removals++;
+      bytes += core.key.set(key).length;
+    }
+    return found;
+  });
   if (removals > 0) tier.reserve?.(removals, bytes);
+  return all;
 }

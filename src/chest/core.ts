@@ -47,6 +47,13 @@ export interface Prepared<K, V> extends About {
   readonly weight?: number | undefined;
 }
 
+/** What the tier has of a key; position 0: nothing. */
+export interface Found {
+  readonly position: number;
+  readonly sequence: number;
+  readonly expires: number;
+}
+
 /** What an entry takes beside its value: the entry, its place in the Map, its key. */
 const ENTRY_WEIGHT = 200;
 /** So many entries stay in memory whatever their size, as long as they fit. */
@@ -58,6 +65,7 @@ const SHORT_TEXT = 256;
 /** What an operation leaves behind beside the value, with what its caller makes a key of. */
 const OPERATION_GARBAGE = 200;
 const NO_TAGS: readonly string[] = [];
+export const NOTHING: Found = { position: 0, sequence: 0, expires: 0 };
 
 function isSmall(value: unknown): boolean {
   if (typeof value === "string") return value.length <= SHORT_TEXT;
@@ -178,10 +186,13 @@ export class Core<K extends Key = Key, V = unknown> {
     else this.remove(entry.key as K);
   }
 
+  #isOver(expires: number): boolean {
+    return expires !== 0 && expires <= Date.now();
+  }
+
   /** Whether the value that the tier found last is over its time. */
   #isFoundExpired(): boolean {
-    const { foundExpires } = this.tier;
-    return foundExpires !== 0 && foundExpires <= Date.now();
+    return this.#isOver(this.tier.foundExpires);
   }
 
   has(key: K): boolean {
@@ -335,20 +346,38 @@ export class Core<K extends Key = Key, V = unknown> {
     this.place(key, value, expires, options?.tags === undefined ? NO_TAGS : [...options.tags]);
   }
 
-  /** Sets a key; with a weight, in memory only: nothing is staged but the removal of a value whose time is over. */
-  place(key: K, value: V, expires: number, tags: readonly string[], weight?: number): void {
+  /**
+   * What the tier has of a key, so that `place` and `remove` need not look there, which may fail. It holds until the key is
+   * removed or values are moved.
+   */
+  foresee(key: K): Found {
+    const entry = this.memory.get(key);
+    if (entry !== undefined)
+      return { position: this.#positionOf(entry), sequence: entry.sequence, expires: entry.expires };
+    const position = this.locate(key);
+    return { position, sequence: this.tier.foundSequence, expires: this.tier.foundExpires };
+  }
+
+  /**
+   * Sets a key; with a weight, in memory only: nothing is staged but the removal of a value whose time is over. `found` when
+   * it is known.
+   */
+  place(key: K, value: V, expires: number, tags: readonly string[], weight?: number, found?: Found): void {
     const { memory, tier } = this;
     /* A `weigh` of the user's may use the chest: so before anything is looked up. */
     const own = weight ?? (this.options.weigh === undefined ? undefined : this.#weigh(key, value));
+    let known = found;
     let entry = memory.find(key, this.key.set(key));
     if (entry !== undefined && entry.expires !== 0 && entry.expires <= Date.now()) {
-      this.#expire(entry);
+      this.counters.expired++;
+      this.remove(key, known);
+      known &&= NOTHING;
       entry = undefined;
     }
     if (entry === undefined) {
-      const position = tier.find(this.key);
-      const isNew = position === 0 || this.#isFoundExpired();
-      const sequence = isNew ? tier.nextSequence : tier.foundSequence;
+      const position = known === undefined ? tier.find(this.key) : known.position;
+      const isNew = position === 0 || this.#isOver(known?.expires ?? tier.foundExpires);
+      const sequence = isNew ? tier.nextSequence : (known?.sequence ?? tier.foundSequence);
       if (weight === undefined && this.#passThrough(value, position, sequence, expires, tags)) entry = undefined;
       else entry = this.#enter(key, value, position, sequence, own ?? this.#weigh(key, value));
       if (isNew) tier.nextSequence++;
@@ -418,13 +447,13 @@ export class Core<K extends Key = Key, V = unknown> {
     return entry;
   }
 
-  /** False when there was no such key. */
-  remove(key: K): boolean {
+  /** False when there was no such key. `found` when it is known. */
+  remove(key: K, found?: Found): boolean {
     const { memory, tier } = this;
     const entry = memory.find(key, this.key.set(key));
-    const position = tier.find(this.key);
+    const position = found === undefined ? tier.find(this.key) : (entry ?? found).position;
     if (entry === undefined && position === 0) return false;
-    const expires = entry === undefined ? tier.foundExpires : entry.expires;
+    const expires = entry === undefined ? (found?.expires ?? tier.foundExpires) : entry.expires;
     if (position !== 0) tier.remove(this.key, position);
     if (entry !== undefined) memory.release(entry);
     this.size--;

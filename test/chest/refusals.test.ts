@@ -76,6 +76,25 @@ describe("a chest in a place that is not good", () => {
     assert.throws(() => new Chest({ path: folder, tier: folderTier() }), { code: "FORMAT" });
   });
 
+  it("a log where values have files of their own, and the other way round, is refused", () => {
+    const options = [{}, { tier: folderTier() }];
+    for (const [i, made] of options.entries()) {
+      const folder = place();
+      new Chest<string, number>([["a", 1]], { path: folder, ...made }).close();
+      const before = fs.readdirSync(folder);
+      for (const readOnly of [false, true])
+        assert.throws(
+          () => new Chest({ path: folder, readOnly, ...options[1 - i] }),
+          { code: i === 0 && readOnly ? "NOT_FOUND" : "FORMAT" },
+          `${i} ${readOnly}`,
+        );
+      assert.deepEqual(fs.readdirSync(folder), before);
+      const again = new Chest<string, number>({ path: folder, ...made });
+      assert.deepEqual([...again], [["a", 1]]);
+      again.close();
+    }
+  });
+
   it("a folder that is deleted while the chest is open: values are served, and flush does not say that all is well", () => {
     const folder = place();
     const chest = new Chest<string, unknown>({ path: folder, budget: 1000 });

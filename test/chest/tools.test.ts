@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import fs from "node:fs";
 import path from "node:path";
 import { describe, it } from "vitest";
-import { Chest } from "../../src/chest/main.ts";
+import { Chest, folderTier } from "../../src/chest/main.ts";
 import { type RunResult, root, run } from "../support/run.ts";
 import { cleanTempAfterEach, tempFolder } from "../support/temp.ts";
 
@@ -170,6 +170,68 @@ describe("outcore chest", () => {
     assert.equal((copy.get("../../etc/passwd") as { polluted?: number }).polluted, undefined);
     copy.close();
   }, 300_000);
+
+  it("one value a file, and values of a codec of the program's own, are looked after too", async () => {
+    const home = tempFolder();
+    const files = path.join(home, "files");
+    const first = new Chest<string, unknown>({ path: files, tier: folderTier(), codec: "json" });
+    first.set("a", [1]).set("b", "two");
+    first.close();
+    const info = await cli("info", files);
+    assert.match(info.stdout, /keys +2/, info.stderr);
+    assert.match((await cli("check", files)).stdout, /2 values are intact, 0 places/);
+    assert.equal((await cli("compact", files)).code, 0);
+    assert.ok(!fs.existsSync(path.join(files, "chest.head")));
+    assert.equal((await cli("export", files, path.join(home, "export"))).code, 0);
+    assert.equal((await cli("import", path.join(home, "copy"), path.join(home, "export"))).code, 0);
+    const copy = new Chest<string, unknown>({ path: path.join(home, "copy") });
+    assert.deepEqual([...copy], [...Object.entries({ a: [1], b: "two" })]);
+    copy.close();
+    const codec = {
+      encode: (value: unknown): Uint8Array => new TextEncoder().encode(String(value)),
+      decode: (bytes: Uint8Array): unknown => new TextDecoder().decode(bytes),
+    };
+    const own = path.join(home, "own");
+    const second = new Chest<string, unknown>({ path: own, codec, compression: "gzip" });
+    second.set("a", "x".repeat(1000), { tags: ["t"] }).set("b", "y");
+    second.close();
+    const saved = path.join(home, "saved");
+    const check = await cli("check", own, "--salvage", saved);
+    assert.match(check.stdout, /2 values are intact, 0 places/, check.stderr);
+    const back = new Chest<string, unknown>({ path: saved, codec });
+    assert.deepEqual([...back], [...Object.entries({ a: "x".repeat(1000), b: "y" })]);
+    assert.deepEqual(back.about("a")?.tags, ["t"]);
+    back.close();
+    const exported = await cli("export", own);
+    assert.equal(exported.code, 1);
+    assert.match(exported.stderr, /key "a": the value is of a codec of a program's own/);
+  }, 120_000);
+
+  it("what cannot be done is one line, and makes nothing", async () => {
+    const folder = make();
+    const home = path.dirname(folder);
+    const nowhere = path.join(home, "nowhere");
+    const file = path.join(home, "file");
+    fs.writeFileSync(file, "text");
+    const before = fs.readdirSync(home).sort();
+    for (const args of [
+      ["info", nowhere],
+      ["check", nowhere],
+      ["check", nowhere, "--salvage", path.join(home, "saved")],
+      ["check", folder, "--salvage", folder],
+      ["compact", nowhere],
+      ["export", nowhere, path.join(home, "export")],
+      ["export", folder, file],
+      ["import", path.join(home, "target"), nowhere],
+      ["info", file],
+    ]) {
+      const { code, stdout, stderr } = await cli(...args);
+      assert.equal(code, 1, args.join(" "));
+      assert.match(`${stdout}${stderr}`, /^outcore: [^\n]*\([A-Z_]+\)\n$/, args.join(" "));
+    }
+    assert.deepEqual(fs.readdirSync(home).sort(), before);
+    assert.equal(fs.readFileSync(file, "utf8"), "text");
+  }, 120_000);
 
   it("the examples run", async () => {
     const memoize = await run(path.join(root, "examples", "chest-memoize.ts"), [], {});

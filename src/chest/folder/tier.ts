@@ -1,25 +1,26 @@
 import { builtin } from "../../builtins.ts";
-import { ClosedError, DamagedError, FormatError, InvalidArgumentError, ReadOnlyError } from "../../errors.ts";
+import {
+  ClosedError,
+  DamagedError,
+  FormatError,
+  InvalidArgumentError,
+  NotFoundError,
+  ReadOnlyError,
+} from "../../errors.ts";
 import { errorFor } from "../../memory/check.ts";
 import { FileLock } from "../../memory/lock.ts";
 import { decodeKey, type Key, type KeyBytes } from "../keys.ts";
 import type { ColdTier, Damage, NewValue, StoredValue, TierUsage } from "../tier.ts";
+import { Files, readWhole } from "./files.ts";
+import { INDEX_NAME, type Indexed, indexText, readIndex, readStamp, stagedName, stagedNumber } from "./folder-index.ts";
 import { checkName, nameOfKey } from "./names.ts";
 
-const INDEX = "chest.folder.json";
 const LOCK = "chest.lock";
-const VERSION = 1;
+const NEW_INDEX = `${INDEX_NAME}.new`;
 
-interface Item {
+interface Item extends Indexed {
   /** The number of the key, while the chest is open: it stays when the value is replaced. */
   readonly position: number;
-  readonly key: string;
-  readonly name: string;
-  readonly sequence: number;
-  readonly format: number;
-  readonly expires: number;
-  readonly tags: readonly string[];
-  /** Written beside the file until the next commit. */
   staged: string | undefined;
 }
 
@@ -30,9 +31,6 @@ export interface FolderOptions {
   /** Whether commits wait for the disk. Default true. */
   sync?: boolean;
 }
-
-const fromBase64 = (text: string): Uint8Array => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-const textOf = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 
 /**
  * A tier that keeps each value in a file of its own, which holds the encoded value and nothing else, so that other
@@ -65,14 +63,17 @@ class FolderStore implements ColdTier {
   readonly resident = 0;
   readonly isWasteful = false;
   #folder: string;
+  #files: Files;
   #options: FolderOptions;
   #lock: FileLock | undefined;
   #items: Map<string, Item> = new Map();
   #byPosition: Map<number, Item> = new Map();
   #names: Map<string, string> = new Map();
   #last = 0;
-  /** Counts the files that were written beside those of their keys. */
+  /** The number of the last staged file. */
   #writes = 0;
+  /** Staged files that the index names. */
+  #indexed: Set<string> = new Set();
   #changed = false;
   #doomed: string[] = [];
   #stamp = "";
@@ -80,67 +81,50 @@ class FolderStore implements ColdTier {
 
   constructor(folder: string, readOnly: boolean, options: FolderOptions) {
     this.#folder = folder;
+    this.#files = new Files(folder, options.sync !== false);
     this.readOnly = readOnly;
     this.#options = options;
     if (!readOnly) {
       builtin("fs").mkdirSync(folder, { recursive: true, mode: 0o700 });
-      this.#lock = FileLock.tryAcquire(this.#at(LOCK));
+      this.#lock = FileLock.tryAcquire(this.#files.at(LOCK));
     }
     try {
       this.#readIndex();
+      if (!readOnly) this.#tidy();
     } catch (error) {
       this.#lock?.release();
       throw error;
     }
   }
 
-  #at(name: string): string {
-    return builtin("path").join(this.#folder, name);
-  }
-
   #readIndex(): void {
-    const fs = builtin("fs");
-    const file = this.#at(INDEX);
-    if (!fs.existsSync(file)) {
+    const file = this.#files.at(INDEX_NAME);
+    const stamp = readStamp(file);
+    if (stamp === "") {
       if (this.readOnly) throw errorFor("ENOENT", "open", file);
+      if (this.#files.list().some((name) => name === "chest.head" || /^[0-9a-f]{8}\.log$/.test(name)))
+        throw new FormatError(this.#folder, "it holds a chest with a log; it needs no folderTier()");
       /* It is one from the first commit on, though nothing be in it. */
       this.#changed = true;
       return;
     }
-    const text = fs.readFileSync(file, "utf8");
-    let index: { version: number; next: number; values: unknown[][] };
-    try {
-      index = JSON.parse(text);
-    } catch {
-      throw new FormatError(file, "it is not the JSON that a chest writes; nothing was changed");
-    }
-    if (index.version !== VERSION || !Array.isArray(index.values))
-      throw new FormatError(file, `format version ${index.version} is not ${VERSION}`);
+    const { next, values } = readIndex(file);
     this.#items.clear();
     this.#byPosition.clear();
     this.#names.clear();
-    for (const [key, name, sequence, format, expires, tags] of index.values)
-      this.#add({
-        position: ++this.#last,
-        key: textOf(fromBase64(key as string)),
-        name: checkName(name),
-        sequence: Number(sequence),
-        format: Number(format),
-        expires: Number(expires),
-        tags: tags as string[],
-        staged: undefined,
-      });
-    this.nextSequence = Number(index.next);
-    this.#stamp = this.#readStamp();
+    for (const value of values) {
+      this.#writes = Math.max(this.#writes, stagedNumber(value.staged ?? ""));
+      if (value.staged !== undefined) this.#indexed.add(value.staged);
+      this.#add({ ...value, position: ++this.#last });
+    }
+    this.nextSequence = next;
+    this.#stamp = stamp;
   }
 
-  #readStamp(): string {
-    try {
-      const { mtimeMs, ino, size } = builtin("fs").statSync(this.#at(INDEX));
-      return `${mtimeMs} ${ino} ${size}`;
-    } catch {
-      return "";
-    }
+  /** Ends a commit that was interrupted, and removes what was never committed. */
+  #tidy(): void {
+    this.#nameStaged();
+    for (const name of this.#files.list()) if (stagedNumber(name) > 0 || name === NEW_INDEX) this.#files.remove(name);
   }
 
   #add(item: Item): void {
@@ -164,21 +148,41 @@ class FolderStore implements ColdTier {
 
   #item(position: number): Item {
     const item = this.#byPosition.get(position);
-    if (item === undefined) throw new DamagedError(this.#at(INDEX), 0, "there is no such value");
+    if (item === undefined) throw new DamagedError(this.#files.at(INDEX_NAME), 0, "there is no such value");
     return item;
   }
 
   read(position: number): StoredValue {
     const item = this.#item(position);
-    const file = this.#at(item.staged ?? item.name);
-    let bytes: Uint8Array;
-    try {
-      bytes = builtin("fs").readFileSync(file);
-    } catch (error) {
-      throw new DamagedError(file, 0, `the value cannot be read: ${(error as Error).message}`);
-    }
+    const bytes = this.#bytesOf(item);
     const { sequence, format, expires, tags } = item;
     return { format, bytes, start: 0, end: bytes.length, owned: false, sequence, expires, tags };
+  }
+
+  #bytesOf(item: Item): Uint8Array {
+    const file = this.#files.at(item.name);
+    let bytes: Uint8Array | undefined;
+    let failure: unknown;
+    try {
+      bytes = this.#stagedOf(item) ?? readWhole(this.#files.placeOf(item.name));
+    } catch (error) {
+      failure = error;
+    }
+    /* A writer names the index anew before any file: what was read may be newer than what is known of it. */
+    if (this.readOnly && readStamp(this.#files.at(INDEX_NAME)) !== this.#stamp) throw new NotFoundError(file, failure);
+    if (bytes !== undefined) return bytes;
+    throw new DamagedError(file, 0, `the value cannot be read: ${(failure as Error).message}`);
+  }
+
+  #stagedOf({ staged }: Item): Uint8Array | undefined {
+    if (staged === undefined) return undefined;
+    try {
+      return readWhole(this.#files.at(staged));
+    } catch (error) {
+      /* It has its name since. */
+      if (error instanceof NotFoundError) return undefined;
+      throw error;
+    }
   }
 
   tagsAt(position: number): readonly string[] {
@@ -201,8 +205,8 @@ class FolderStore implements ColdTier {
     const old = before === 0 ? undefined : this.#item(before);
     const name = old?.name ?? this.#nameFor(key, text);
     const position = old?.position ?? ++this.#last;
-    const staged = `chest.staged-${++this.#writes}`;
-    this.#writeFile(staged, value.bytes.subarray(0, value.length));
+    const staged = stagedName(++this.#writes);
+    this.#files.write(staged, value.bytes.subarray(0, value.length));
     if (old !== undefined) this.#forget(old);
     const { sequence, format, expires, tags } = value;
     this.#add({ position, key: text, name, sequence, format, expires, tags, staged });
@@ -222,29 +226,13 @@ class FolderStore implements ColdTier {
     return name;
   }
 
-  /** Whole or not at all. */
-  #writeFile(name: string, bytes: Uint8Array): void {
-    const fs = builtin("fs");
-    const file = this.#at(name);
-    try {
-      const fd = fs.openSync(file, "w", 0o600);
-      try {
-        for (let at = 0; at < bytes.length; ) at += fs.writeSync(fd, bytes, at);
-        if (this.#options.sync !== false) fs.fsyncSync(fd);
-      } finally {
-        fs.closeSync(fd);
-      }
-    } catch (cause) {
-      fs.rmSync(file, { force: true });
-      throw errorFor((cause as { code?: string }).code ?? "EIO", "write", file, cause);
-    }
-  }
-
   #forget(item: Item): void {
     this.#items.delete(item.key);
     this.#byPosition.delete(item.position);
     this.#names.delete(item.name);
-    if (item.staged !== undefined) builtin("fs").rmSync(this.#at(item.staged), { force: true });
+    if (item.staged === undefined) return;
+    if (this.#indexed.has(item.staged)) this.#doomed.push(item.staged);
+    else this.#files.tryRemove(item.staged);
   }
 
   remove(_key: KeyBytes, before: number): void {
@@ -255,42 +243,28 @@ class FolderStore implements ColdTier {
     this.#changed = true;
   }
 
+  /** With the new index all is committed, whatever becomes of the rest: that can be done later. */
   commit(_count: number, _sync: boolean): void {
     if (!this.#changed) return;
-    const fs = builtin("fs");
-    for (const item of this.#items.values()) {
-      if (item.staged === undefined) continue;
-      const file = this.#at(item.name);
-      fs.mkdirSync(builtin("path").dirname(file), { recursive: true, mode: 0o700 });
-      fs.renameSync(this.#at(item.staged), file);
-      item.staged = undefined;
-    }
-    const values = [...this.#items.values()].map(({ key, name, sequence, format, expires, tags }) => [
-      btoa(key),
-      name,
-      sequence,
-      format,
-      expires,
-      tags,
-    ]);
-    const index = JSON.stringify({ version: VERSION, next: this.nextSequence, values });
-    this.#writeFile(`${INDEX}.new`, new TextEncoder().encode(index));
-    fs.renameSync(this.#at(`${INDEX}.new`), this.#at(INDEX));
-    for (const name of this.#doomed) if (!this.#names.has(name)) this.#removeFile(name);
+    this.#files.write(NEW_INDEX, new TextEncoder().encode(indexText(this.nextSequence, this.#items.values())));
+    this.#files.syncFolder();
+    this.#files.rename(NEW_INDEX, INDEX_NAME);
+    for (const { staged } of this.#items.values()) if (staged !== undefined) this.#indexed.add(staged);
+    this.#files.syncFolder();
+    this.#nameStaged();
+    for (const name of this.#doomed) if (!this.#names.has(name)) this.#files.removeWithFolders(name);
     this.#doomed = [];
+    this.#indexed.clear();
     this.#changed = false;
     this.staged = 0;
   }
 
-  #removeFile(name: string): void {
-    const fs = builtin("fs");
-    fs.rmSync(this.#at(name), { force: true });
-    for (let parent = builtin("path").dirname(name); parent !== "."; parent = builtin("path").dirname(parent)) {
-      try {
-        fs.rmdirSync(this.#at(parent));
-      } catch {
-        return;
-      }
+  /** Gives the files of a committed index their names. */
+  #nameStaged(): void {
+    for (const item of this.#items.values()) {
+      if (item.staged === undefined) continue;
+      if (this.#files.has(item.staged)) this.#files.rename(item.staged, item.name);
+      item.staged = undefined;
     }
   }
 
@@ -308,7 +282,7 @@ class FolderStore implements ColdTier {
   }
 
   refresh(): boolean {
-    if (!this.readOnly || this.#readStamp() === this.#stamp) return false;
+    if (!this.readOnly || readStamp(this.#files.at(INDEX_NAME)) === this.#stamp) return false;
     this.#readIndex();
     this.generation++;
     return true;
@@ -317,16 +291,7 @@ class FolderStore implements ColdTier {
   prefetch(): void {}
 
   usage(): TierUsage {
-    const fs = builtin("fs");
-    let disk = 0;
-    let files = 0;
-    for (const name of fs.readdirSync(this.#folder, { recursive: true, encoding: "utf8" })) {
-      const status = fs.statSync(this.#at(name));
-      if (!status.isFile()) continue;
-      disk += Math.max(status.size, status.blocks * 512);
-      files++;
-    }
-    return { disk, dead: 0, resident: 0, files };
+    return { ...this.#files.usage(), dead: 0, resident: 0 };
   }
 
   compactStep(): boolean {
@@ -336,20 +301,17 @@ class FolderStore implements ColdTier {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    /* Of those that a commit could not name, the index tells the next writer. */
     for (const { staged } of this.#items.values())
-      if (staged !== undefined) builtin("fs").rmSync(this.#at(staged), { force: true });
+      if (staged !== undefined && !this.#indexed.has(staged)) this.#files.tryRemove(staged);
     this.#lock?.release();
   }
 
   drop(): void {
     const names = [...this.#names.keys(), ...this.#doomed];
     this.close();
-    for (const name of names) this.#removeFile(name);
-    for (const name of [INDEX, LOCK]) builtin("fs").rmSync(this.#at(name), { force: true });
-    try {
-      builtin("fs").rmdirSync(this.#folder);
-    } catch {
-      /* Something of somebody else's is in it. */
-    }
+    for (const name of names) this.#files.removeWithFolders(name);
+    for (const name of [INDEX_NAME, LOCK]) this.#files.remove(name);
+    this.#files.removeFolder();
   }
 }

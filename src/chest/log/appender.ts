@@ -122,9 +122,10 @@ export class Appender {
     if (this.#capacity !== this.drained) return;
     const { file } = this.active;
     file.truncate(this.drained);
-    this.#capacity = Math.max(this.#segmentSize, this.drained);
-    file.truncate(this.#capacity);
+    const capacity = Math.max(this.#segmentSize, this.drained);
+    file.truncate(capacity);
     this.active.refresh();
+    this.#capacity = capacity;
   }
 
   /** Fills `into` with a record that is not in the file yet; undefined when the one at this place is. */

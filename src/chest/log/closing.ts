@@ -29,6 +29,7 @@ export function closeWell(log: OpenLog): void {
   state.nextSequence = log.nextSequence;
   state.count = table.count;
   state.clean = sync;
+  state.segments = sync ? segments.ids().length : 0;
   log.head!.write(state);
   if (sync) log.head!.sync();
 }
@@ -85,9 +86,15 @@ export function closeAll(log: OpenLog): void {
   const last = Math.floor(log.state.committed / OFFSETS);
   if (log.readOnly)
     for (const segment of log.segments.opened()) if (segment.id >= last) segment.end = log.endOf(segment);
-  log.index?.close();
-  log.segments.close();
-  log.head?.close();
+  let failure: unknown;
+  for (const part of [log.index, log.segments, log.head]) {
+    try {
+      part?.close();
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  if (failure !== undefined) throw failure;
 }
 
 /** Removes the files of a closed log, and the folder when nothing else is in it. */

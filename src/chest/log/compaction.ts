@@ -14,6 +14,8 @@ interface Log {
   readonly records: Records;
   readonly walker: Walker;
   allSegments(): Segment[];
+  /** Whether there is no older one on the disk, be it one that nobody but a snapshot needs. */
+  isOldest(segment: Segment): boolean;
   find(key: KeyBytes): number;
   isActive(segment: Segment): boolean;
   /** Ends the active segment. */
@@ -103,7 +105,7 @@ export class Compaction {
         log.rotate();
         best = active;
       }
-    return best && { segment: best, at: SEGMENT_HEADER, oldest: segments[0] === best };
+    return best && { segment: best, at: SEGMENT_HEADER, oldest: log.isOldest(best) };
   }
 
   #move({ segment, oldest }: Job): void {

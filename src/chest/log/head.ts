@@ -8,6 +8,7 @@ import { FORMAT_VERSION, type Identity } from "./segment.ts";
 const SIZE = 4096;
 const MAGIC = "OCCHEAD\n";
 const VERSION_WORD = 3;
+const SEGMENTS = 164;
 const CHECKED = 168;
 const CHECK = 168;
 const SPINS = 10_000;
@@ -19,6 +20,8 @@ const PAUSES = 16;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 export const HEAD_NAME = "chest.head";
+/** Bytes that its checksum covers. */
+export const HEAD_CHECKED: number = CHECKED;
 
 /** What the head says; positions are segment * 2^28 + offset. */
 export interface HeadState {
@@ -36,6 +39,8 @@ export interface HeadState {
   synced: number;
   /** Bytes of records that are dead. */
   dead: number;
+  /** Files of the log when it was closed; 0: not told. */
+  segments: number;
   /** The run of the operating system in which the index was last changed. */
   boot: string;
 }
@@ -50,6 +55,7 @@ export const emptyState = (): HeadState => ({
   commits: 0,
   synced: 0,
   dead: 0,
+  segments: 0,
   boot: "",
 });
 
@@ -185,8 +191,18 @@ export class Head {
       commits: f64(4),
       synced: f64(5),
       dead: f64(6),
+      segments: fields.getUint32(SEGMENTS, true),
       boot: new TextDecoder().decode(copy.subarray(128, 164)).replaceAll("\0", ""),
     };
+  }
+
+  get path(): string {
+    return this.#mapping.path;
+  }
+
+  /** Whether it is not whole, and no writer was in the middle of changing it. */
+  isDamaged(): boolean {
+    return (this.version() & 1) === 0 && this.read() === undefined;
   }
 
   /** Begins a change of head and index that readers see as one: they wait for the `write` that ends it. */
@@ -223,6 +239,7 @@ export class Head {
     view.setUint32(40, state.generation, true);
     const numbers = [state.committed, state.applied, state.count, state.nextSequence, state.commits, state.synced];
     for (const [index, value] of [...numbers, state.dead].entries()) view.setFloat64(48 + index * 8, value, true);
+    view.setUint32(SEGMENTS, state.clean ? state.segments : 0, true);
     for (let i = 0; i < 36; i++) view.setUint8(128 + i, i < state.boot.length ? state.boot.charCodeAt(i) : 0);
     const copy = new Uint8Array(view.buffer, view.byteOffset, CHECKED).slice();
     copy.fill(0, 12, 16);

@@ -9,7 +9,7 @@ import { MappedMemory } from "./mapped.ts";
 import type { RecordFields } from "./record.ts";
 import { Records } from "./records.ts";
 import { type Identity, OFFSETS, SEGMENT_HEADER, type Segment } from "./segment.ts";
-import { Segments } from "./segments.ts";
+import { FOREIGN, Segments } from "./segments.ts";
 import type { Table } from "./table.ts";
 import { Walker } from "./walker.ts";
 
@@ -43,6 +43,8 @@ export class OpenLog {
   closed = false;
   /** Version of the head that `state` and `index` are of, to a reader. */
   headVersion = -1;
+  /** An index in which a reader has found a damaged page: it makes its own in place of this one. */
+  distrusted = 0;
   /** Brings a reader's `state` and `index` up to date. */
   onStale: () => void = () => {};
   #appender: Appender | undefined;
@@ -54,7 +56,12 @@ export class OpenLog {
     this.readOnly = options.readOnly;
     this.identity = identity;
     this.changes = new Changes(options.mappedLimit / 64);
-    this.segments = new Segments(folder, !options.readOnly, options.sync, (error) => this.fail(error));
+    this.segments = new Segments(folder, identity, {
+      writable: !options.readOnly,
+      sync: options.sync,
+      onSyncFailed: (error) => this.fail(error),
+      onForeign: (path) => this.reportDamage(path, 0, SEGMENT_HEADER, FOREIGN),
+    });
     this.mapped = new MappedMemory(
       () => Math.max(options.mappedLimit, (options.spare?.() ?? 0) - this.buffered),
       () => {
@@ -92,6 +99,11 @@ export class OpenLog {
     this.index = new LogIndex(table, privateFolder ?? this.folder, this.identity, this.mapped, onGrown, isPrivate);
   }
 
+  /** Whether a damaged page was found in the index, which a reader has to give up. */
+  get isDistrusted(): boolean {
+    return this.index !== undefined && !this.index.isPrivate && this.index.table.generation === this.distrusted;
+  }
+
   get hasFailed(): boolean {
     return this.#failure !== undefined;
   }
@@ -124,7 +136,7 @@ export class OpenLog {
       try {
         result = read();
       } catch (error) {
-        if (head.versionAfter() === this.headVersion) throw error;
+        if (head.versionAfter() === this.headVersion && !this.isDistrusted) throw error;
         this.onStale();
         continue;
       }

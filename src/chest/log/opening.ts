@@ -1,17 +1,20 @@
 import { builtin } from "../../builtins.ts";
 import { DamagedError, FormatError, NotFoundError } from "../../errors.ts";
 import { Appender } from "./appender.ts";
-import { bootIdentity, emptyState, HEAD_NAME, Head, type HeadState } from "./head.ts";
+import { bootIdentity, emptyState, HEAD_CHECKED, HEAD_NAME, Head, type HeadState } from "./head.ts";
 import { FIRST_PAGES } from "./log-index.ts";
 import { type LogOptions, OpenLog } from "./open-log.ts";
-import { recover } from "./recovery.ts";
+import { lostEnd, recover } from "./recovery.ts";
 import {
   type Identity,
+  isSame,
   listSegments,
   OFFSETS,
   parseSegmentHeader,
   readSegmentHeader,
+  readStart,
   SEGMENT_HEADER,
+  type Segment,
   segmentName,
 } from "./segment.ts";
 import { Table } from "./table.ts";
@@ -23,12 +26,11 @@ function identify(folder: string): Identity {
     try {
       const header = readSegmentHeader(builtin("path").join(folder, segmentName(id)));
       if (header !== undefined) return header;
-      damaged = true;
     } catch (error) {
-      /* A writer has compacted it meanwhile: then there is another one. */
-      if ((error as { code?: string }).code === "ENOENT") return identify(folder);
-      throw error;
+      /* Compacted meanwhile, or a link to nowhere. */
+      if (!(error instanceof NotFoundError)) throw error;
     }
+    damaged = true;
   }
   if (damaged) throw new FormatError(folder, "no segment has an intact header");
   const random = builtin("crypto").randomBytes(20);
@@ -46,13 +48,7 @@ function isUnborn(folder: string): boolean {
   const ids = listSegments(folder);
   if (ids.length !== 1) return false;
   const file = builtin("path").join(folder, segmentName(ids[0]!));
-  const bytes = new Uint8Array(2 * SEGMENT_HEADER);
-  const fd = builtin("fs").openSync(file, "r");
-  try {
-    builtin("fs").readSync(fd, bytes, 0, bytes.length, 0);
-  } finally {
-    builtin("fs").closeSync(fd);
-  }
+  const bytes = readStart(file, 2 * SEGMENT_HEADER);
   /* A record begins with its checksum and kind right behind the header. */
   return parseSegmentHeader(file, bytes) === undefined && bytes.subarray(SEGMENT_HEADER).every((byte) => byte === 0);
 }
@@ -61,14 +57,22 @@ function isUnborn(folder: string): boolean {
 export function attach(folder: string, options: LogOptions): OpenLog {
   const head = Head.open(folder, !options.readOnly);
   try {
+    if (head === undefined && builtin("fs").existsSync(builtin("path").join(folder, "chest.folder.json")))
+      throw new FormatError(folder, "it holds a chest with one value a file; it needs folderTier()");
     const unborn = head === undefined && isUnborn(folder);
     if (options.readOnly && head === undefined && (unborn || listSegments(folder).length === 0))
       throw new NotFoundError(builtin("path").join(folder, HEAD_NAME));
     if (unborn)
       for (const id of listSegments(folder)) builtin("fs").rmSync(builtin("path").join(folder, segmentName(id)));
+    const version = head?.version();
+    const state = head?.read();
+    const count = listSegments(folder).length;
     /* One that is not whole may say anything. */
-    const identity = head?.read() === undefined ? identify(folder) : head.identity;
+    const identity = head === undefined || state === undefined ? identify(folder) : head.identity;
     const log = new OpenLog(folder, options, identity);
+    const missing = state?.clean && head?.version() === version ? state.segments - count : 0;
+    if (missing > 0) log.reportDamage(folder, 0, 0, `${missing} of its ${missing + count} segments are missing`);
+    if (head?.isDamaged()) log.reportDamage(head.path, 0, HEAD_CHECKED, "the head's checksum does not match");
     if (head !== undefined && isSame(head.identity, identity)) log.head = head;
     else head?.close();
     return log;
@@ -76,10 +80,6 @@ export function attach(folder: string, options: LogOptions): OpenLog {
     head?.close();
     throw error;
   }
-}
-
-export function isSame(one: Identity, other: Identity): boolean {
-  return one.seed === other.seed && one.id.every((byte, i) => byte === other.id[i]);
 }
 
 /** The number of the next index: readers may still use any that there was, and the head may name one that is gone. */
@@ -98,12 +98,13 @@ function nextGeneration(folder: string, state: HeadState | undefined): number {
  */
 export function rebuildPrivately(log: OpenLog): void {
   dropIndex(log);
+  const shown = log.head?.read();
   log.state = emptyState();
   for (const segment of log.segments.opened()) segment.refresh();
   const folder = builtin("fs").mkdtempSync(builtin("path").join(builtin("os").tmpdir(), "outcore-chest-"));
   try {
     log.adopt(Table.create(folder, 1, FIRST_PAGES, log.identity), folder);
-    replay(log, 0);
+    replay(log, 0, provenBy(shown));
   } catch (error) {
     dropIndex(log);
     builtin("fs").rmSync(folder, { recursive: true, force: true });
@@ -122,7 +123,7 @@ function dropIndex(log: OpenLog): void {
 export function openForWriting(log: OpenLog): void {
   const ids = listSegments(log.folder);
   const state = log.head?.read();
-  if (ids.length === 0) {
+  if (ids.length === 0 && (state === undefined || state.commits === 0)) {
     create(log, state);
     return;
   }
@@ -132,7 +133,7 @@ export function openForWriting(log: OpenLog): void {
     log.adopt(table);
     const synced = (state?.clean ? state.committed : state?.synced) ?? 0;
     log.state = { ...emptyState(), synced, generation: table.generation, boot: bootIdentity() };
-    replay(log, 0);
+    replay(log, 0, provenBy(state));
   }
   removeOthers(log);
 }
@@ -151,28 +152,61 @@ function show(log: OpenLog): void {
   else log.head.write(log.state);
 }
 
+/** The last segment that is one; the others need not be opened. */
+function lastOf({ segments }: OpenLog): Segment | undefined {
+  for (const id of segments.ids().reverse()) {
+    try {
+      return segments.at(id);
+    } catch (error) {
+      if (!(error instanceof DamagedError || error instanceof NotFoundError)) throw error;
+    }
+  }
+  return undefined;
+}
+
 /** Uses head and index as they are, and what the log has beyond them. False when they cannot be trusted. */
 function openSound(log: OpenLog, state: HeadState, ids: readonly number[]): boolean {
   const table = Table.open(log.folder, state.generation, log.identity, true);
   if (table === undefined) return false;
   log.adopt(table);
   const last = Math.floor(state.committed / OFFSETS);
-  const isLast = last === ids.at(-1);
-  const size = isLast ? builtin("fs").statSync(builtin("path").join(log.folder, segmentName(last))).size : -1;
+  const segment = lastOf(log);
+  const isLast = last === segment?.id && last === ids.at(-1);
+  const size = isLast ? segment!.file.size() : -1;
   if (state.clean && isLast && size <= state.committed % OFFSETS) {
     table.checkPages(() => failDamaged(log, table));
     use(log, state);
     reopenActive(log, last, size);
+    checkWhole(log);
     if (log.head!.isChanging) show(log);
     return true;
   }
   /* Not closed by its last writer, but the system has not been down since: pages are as they were written. */
-  const boot = bootIdentity();
-  if (state.boot === "" || state.boot !== boot || table.isTorn()) return false;
+  const lost = lostEnd(segment, state.committed);
+  if (!isOfThisRun(state) || table.isTorn() || lost !== undefined) return false;
   use(log, state);
   log.head!.begin();
-  replay(log, state.applied);
+  replay(log, state.applied, provenBy(state));
   return true;
+}
+
+/** Whether the system has not been down since the head was written, so that memory lost nothing. */
+function isOfThisRun({ boot }: HeadState): boolean {
+  return boot !== "" && boot === bootIdentity();
+}
+
+/** The end of what must be in the log's files. */
+function provenBy(state: HeadState | undefined): number {
+  if (state === undefined) return 0;
+  return state.clean || isOfThisRun(state) ? state.committed : state.synced;
+}
+
+/** Reports what a reader would not meet, because the index is sound and the log that it points to is not there. */
+export function checkWhole(log: OpenLog): void {
+  const { state, segments } = log;
+  const lost = lostEnd(lastOf(log), provenBy(state));
+  if (lost !== undefined)
+    log.reportDamage(segments.pathOf(state.committed), lost.from, lost.length, "the end of the log is missing");
 }
 
 /** Takes over what the head says. */
@@ -208,14 +242,13 @@ function failDamaged(log: OpenLog, table: Table): never {
 }
 
 /** Replays the log from a position (0: all of it) into the index. */
-function replay(log: OpenLog, from: number): void {
+function replay(log: OpenLog, from: number, proven: number): void {
   const { state, index } = log;
-  const proven = state.clean ? state.committed : state.synced;
   const result = recover(log, from, proven, {
     find: (key) => log.find(key),
     put: (key, position, before) => index!.put(key.h1, key.tag, position, before),
     remove: (key, before) => index!.remove(key.h1, key.tag, before),
-    damage: (segment, offset, length, detail) => log.reportDamage(segment.path, offset, length, detail),
+    damage: (path, offset, length, detail) => log.reportDamage(path, offset, length, detail),
   });
   const { commit } = result;
   const end = result.end === 0 ? state.committed : result.end;
@@ -229,7 +262,7 @@ function replay(log: OpenLog, from: number): void {
   state.count = table.count;
   state.nextSequence = log.nextSequence;
   if (log.readOnly) return;
-  continueAfter(log, end);
+  continueAfter(log, end, proven);
   state.boot = bootIdentity();
   state.clean = false;
   state.generation = table.generation;
@@ -237,18 +270,20 @@ function replay(log: OpenLog, from: number): void {
 }
 
 /** Drops what was never committed and goes on behind the last commit. */
-function continueAfter(log: OpenLog, end: number): void {
+function continueAfter(log: OpenLog, end: number, proven: number): void {
   const { segments } = log;
   const last = Math.floor(end / OFFSETS);
-  for (const id of segments.ids()) if (id > last) segments.remove(id);
+  for (const { id } of segments.all()) if (id > last) segments.remove(id);
   const ids = segments.ids();
-  if (end === 0 || !ids.includes(last)) {
-    log.startSegment((ids.at(-1) ?? 0) + 1);
-    return;
-  }
-  const segment = segments.at(last);
-  if (segment.file.size() < end % OFFSETS) {
-    log.startSegment(last + 1);
+  const segment = segments.all().find(({ id }) => id === last);
+  /* No position is used twice, be what was there lost, and no file that is not the log's is written over. */
+  if (
+    end === 0 ||
+    segment === undefined ||
+    ids.at(-1) !== last ||
+    lostEnd(segment, Math.max(end, proven)) !== undefined
+  ) {
+    log.startSegment(Math.max(ids.at(-1) ?? 0, last, Math.floor(proven / OFFSETS)) + 1);
     return;
   }
   log.appender = Appender.resume(segments, log.options.segmentSize, log.identity, segment, end % OFFSETS);

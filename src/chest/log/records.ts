@@ -245,15 +245,20 @@ export class Records {
     if (record.flags & EXTENT) segment.file.advise(3, record.valueStart, record.valueLength);
   }
 
-  /** The record at a position is dead from now on. Returns its bytes. */
+  /** The record at a position is dead from now on. Returns its bytes, 0 when it cannot be looked at: that is no harm. */
   supersede(position: number): number {
     if (position === 0) return 0;
     const record = this.#match;
-    if (position !== this.#matched && !this.load(position, record)) return 0;
-    this.#matched = 0;
-    const size = record.end - record.start;
-    const segment = this.#segments.of(position);
-    if (segment.dead >= 0) segment.dead += size;
-    return size;
+    try {
+      if (position !== this.#matched && !this.load(position, record)) return 0;
+      const size = record.end - record.start;
+      const segment = this.#segments.of(position);
+      if (segment.dead >= 0) segment.dead += size;
+      return size;
+    } catch {
+      return 0;
+    } finally {
+      this.#matched = 0;
+    }
   }
 }

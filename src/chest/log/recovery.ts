@@ -4,6 +4,7 @@ import { type Identity, OFFSETS, parseSegmentHeader, SEGMENT_HEADER, type Segmen
 
 interface Log {
   readonly identity: Identity;
+  readonly segments: { pathOf(position: number): string };
   allSegments(): Segment[];
 }
 
@@ -11,7 +12,7 @@ interface Target {
   find(key: KeyBytes): number;
   put(key: KeyBytes, position: number, before: number): void;
   remove(key: KeyBytes, before: number): void;
-  damage(segment: Segment, offset: number, length: number, detail: string): void;
+  damage(path: string, offset: number, length: number, detail: string): void;
 }
 
 export interface Recovery {
@@ -66,6 +67,19 @@ class Replay {
     this.#learning = false;
     this.#pass(from);
     this.#settle();
+    this.#checkEnd();
+  }
+
+  /** What is known to have been on the disk, and is not there at all. */
+  #checkEnd(): void {
+    const lost = lostEnd(this.#segments.at(-1), this.#proven);
+    if (lost !== undefined)
+      this.#target.damage(
+        this.#log.segments.pathOf(this.#proven),
+        lost.from,
+        lost.length,
+        "the end of the log is missing",
+      );
   }
 
   #pass(from: number): void {
@@ -88,7 +102,7 @@ class Replay {
     const hole = this.#holes[0];
     if (hole === undefined || hole.segment.id * OFFSETS + hole.from >= this.#proven) return;
     for (const { segment, from, to } of this.#holes)
-      this.#target.damage(segment, from, to - from, "no whole record is there");
+      this.#target.damage(segment.path, from, to - from, "no whole record is there");
     this.#pending = this.#pending.filter(({ at }) => at < this.#proven);
     this.#applyPending();
     this.result.end = this.#proven;
@@ -177,7 +191,7 @@ class Replay {
       /* Torn, not damaged, unless the disk is known to have had it. */
       if (this.#proven < hole.segment.id * OFFSETS + hole.to) return;
       for (const { segment: where, from, to } of this.#holes)
-        this.#target.damage(where, from, to - from, "no whole record is there");
+        this.#target.damage(where.path, from, to - from, "no whole record is there");
       this.#holes = [];
       this.#hole = undefined;
     }
@@ -197,6 +211,14 @@ class Replay {
     }
     this.#pending = [];
   }
+}
+
+/** What is missing of a log that reached up to a position, when its last segment is this one. */
+export function lostEnd(last: Segment | undefined, end: number): { from: number; length: number } | undefined {
+  const id = Math.floor(end / OFFSETS);
+  if (end === 0 || (last !== undefined && last.id > id)) return undefined;
+  const from = last?.id === id ? last.file.size() : 0;
+  return from < end % OFFSETS ? { from, length: (end % OFFSETS) - from } : undefined;
 }
 
 /** `proven`: the disk is known to have had everything before this position. */

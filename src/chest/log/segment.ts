@@ -27,12 +27,16 @@ export interface Identity {
   readonly seed: number;
 }
 
+export function isSame(one: Identity, other: Identity): boolean {
+  return one.seed === other.seed && one.id.every((byte, i) => byte === other.id[i]);
+}
+
 export const segmentName = (id: number): string => `${id.toString(16).padStart(8, "0")}.log`;
 
 /** The ids of the segments in a folder, in ascending order. */
 export function listSegments(folder: string): number[] {
   const ids: number[] = [];
-  for (const name of builtin("fs").readdirSync(folder)) {
+  for (const name of typed("list", folder, () => builtin("fs").readdirSync(folder))) {
     const match = /^([0-9a-f]{8})\.log$/.exec(name);
     if (match) ids.push(Number.parseInt(match[1]!, 16));
   }
@@ -52,16 +56,21 @@ function header(id: number, identity: Identity): Uint8Array {
   return bytes;
 }
 
+/** The first bytes of a file, fewer when it has fewer; nothing is waited for, whatever stands in its place. */
+export function readStart(path: string, length: number): Uint8Array {
+  const file = DataFile.open(path, false);
+  try {
+    const bytes = new Uint8Array(Math.min(length, file.size()));
+    file.readInto(0, bytes);
+    return bytes;
+  } finally {
+    file.close();
+  }
+}
+
 /** Reads whose a segment is; undefined when its header is damaged. */
 export function readSegmentHeader(file: string): SegmentIdentity | undefined {
-  const bytes = new Uint8Array(SEGMENT_HEADER);
-  const fd = builtin("fs").openSync(file, "r");
-  try {
-    if (builtin("fs").readSync(fd, bytes, 0, SEGMENT_HEADER, 0) < SEGMENT_HEADER) return undefined;
-  } finally {
-    builtin("fs").closeSync(fd);
-  }
-  return parseSegmentHeader(file, bytes);
+  return parseSegmentHeader(file, readStart(file, SEGMENT_HEADER));
 }
 
 type SegmentIdentity = Identity & { readonly segment: number };
@@ -137,9 +146,15 @@ export class Segment {
   /** Creates a segment that has room for `capacity` bytes: a hole, which takes blocks as it is written. */
   static create(folder: string, id: number, capacity: number, identity: Identity, pool: Pool): Segment {
     const name = builtin("path").join(folder, segmentName(id));
-    const { openSync, closeSync } = builtin("fs");
+    const { openSync, closeSync, existsSync, rmSync } = builtin("fs");
     pool.makeRoom();
-    pool.withRoom(() => closeSync(typed("create", name, () => openSync(name, "wx", 0o600))));
+    pool.withRoom(() =>
+      typed("create", name, () => {
+        /* One that could neither be made nor removed. */
+        if (existsSync(name)) rmSync(name, { force: true });
+        closeSync(openSync(name, "wx", 0o600));
+      }),
+    );
     let file: DataFile | undefined;
     try {
       file = pool.withRoom(() => DataFile.open(name, true));
@@ -151,7 +166,11 @@ export class Segment {
       return segment;
     } catch (error) {
       file?.close();
-      builtin("fs").rmSync(name, { force: true });
+      try {
+        builtin("fs").rmSync(name, { force: true });
+      } catch {
+        /* It stays, without records. */
+      }
       throw error;
     }
   }
@@ -161,6 +180,14 @@ export class Segment {
     const segment = new Segment(id, name, undefined, writable, pool);
     segment.end = segment.file.size();
     return segment;
+  }
+
+  /** Whether its header does not say that it is another segment, or another chest's. One that is damaged says nothing. */
+  isOf(identity: Identity): boolean {
+    const bytes = new Uint8Array(Math.min(SEGMENT_HEADER, this.end));
+    this.copy(0, bytes);
+    const header = parseSegmentHeader(this.path, bytes);
+    return header === undefined || (header.segment === this.id && isSame(header, identity));
   }
 
   /** All its bytes, as far as the file reaches now and a view can. */

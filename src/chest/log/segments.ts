@@ -1,11 +1,24 @@
 import { builtin } from "../../builtins.ts";
-import { NotFoundError } from "../../errors.ts";
+import { DamagedError, NotFoundError } from "../../errors.ts";
 import { typed } from "../../memory/check.ts";
 import { Pool } from "./pool.ts";
 import { type Identity, listSegments, OFFSETS, Segment, segmentName } from "./segment.ts";
 
 /** A reader looks for removed files no earlier than it knows of so many. */
 const FIRST_PRUNING = 8;
+
+/** What is said of a whole segment that should not be where it is. */
+export const FOREIGN = "another segment, or one of another chest, is in its place";
+
+interface SegmentsSettings {
+  readonly writable: boolean;
+  /** What is written must be on the disk some time. */
+  readonly sync: boolean;
+  /** Told of a sync that failed, after which nobody knows what the disk has. */
+  readonly onSyncFailed: (error: unknown) => void;
+  /** Told of a file in a segment's place that is another one. */
+  readonly onForeign: (path: string) => void;
+}
 
 /** The segments of one log: opened when first used, and removed no earlier than nobody needs them. */
 export class Segments {
@@ -23,22 +36,40 @@ export class Segments {
   #pruneAt = FIRST_PRUNING;
   #retired: Segment[] = [];
 
-  /** Told of a sync that failed, after which nobody knows what the disk has. */
-  constructor(folder: string, writable: boolean, sync: boolean, onSyncFailed: (error: unknown) => void) {
+  #identity: Identity;
+  #onForeign: (path: string) => void;
+
+  constructor(folder: string, identity: Identity, settings: SegmentsSettings) {
     this.folder = folder;
-    this.#writable = writable;
-    this.#pool = new Pool(sync, onSyncFailed);
+    this.#identity = identity;
+    this.#writable = settings.writable;
+    this.#onForeign = settings.onForeign;
+    this.#pool = new Pool(settings.sync, settings.onSyncFailed);
   }
 
   at(id: number): Segment {
     if (this.#last?.id === id) return this.#last;
     let segment = this.#open.get(id);
     if (segment === undefined) {
-      segment = Segment.open(this.folder, id, this.#writable, this.#pool);
+      segment = this.#find(id);
+      if (!segment.isOf(this.#identity)) {
+        segment.close();
+        throw new DamagedError(segment.path, 0, FOREIGN);
+      }
       this.#open.set(id, segment);
     }
     this.#last = segment;
     return segment;
+  }
+
+  #find(id: number): Segment {
+    try {
+      return Segment.open(this.folder, id, this.#writable, this.#pool);
+    } catch (error) {
+      /* A reader looks again: the writer has compacted it. Nobody takes one away from the writer. */
+      if (!this.#writable || !(error instanceof NotFoundError)) throw error;
+      throw new DamagedError(error.path, 0, "the file is missing");
+    }
   }
 
   /** For a reader: closes those whose files the writer has removed, now and then. */
@@ -74,12 +105,20 @@ export class Segments {
     return listSegments(this.folder);
   }
 
-  /** All of them in order, as they are on the disk now, but those that were retired. */
+  /** All of them in order, as they are on the disk now, but those that were retired and those that are none. */
   all(): Segment[] {
     const retired = new Set(this.#retired.map(({ id }) => id));
-    return this.ids()
-      .filter((id) => !retired.has(id))
-      .map((id) => this.at(id));
+    const segments: Segment[] = [];
+    for (const id of this.ids()) {
+      if (retired.has(id)) continue;
+      try {
+        segments.push(this.at(id));
+      } catch (error) {
+        if (!(error instanceof DamagedError)) throw error;
+        this.#onForeign(error.path);
+      }
+    }
+    return segments;
   }
 
   /** Opens all that there are, but those that are removed just now. */
@@ -96,7 +135,8 @@ export class Segments {
   /** Closes a segment and removes its file. */
   remove(id: number): void {
     this.#leave(id);
-    builtin("fs").rmSync(builtin("path").join(this.folder, segmentName(id)), { force: true });
+    const file = builtin("path").join(this.folder, segmentName(id));
+    typed("remove", file, () => builtin("fs").rmSync(file, { force: true }));
     this.dirtyFolder = true;
   }
 
@@ -142,12 +182,14 @@ export class Segments {
 
   syncFolder(): void {
     if (!this.dirtyFolder) return;
-    const fd = typed("open", this.folder, () => builtin("fs").openSync(this.folder, "r"));
-    try {
-      builtin("fs").fsyncSync(fd);
-    } finally {
-      builtin("fs").closeSync(fd);
-    }
+    typed("sync", this.folder, () => {
+      const fd = builtin("fs").openSync(this.folder, "r");
+      try {
+        builtin("fs").fsyncSync(fd);
+      } finally {
+        builtin("fs").closeSync(fd);
+      }
+    });
     this.dirtyFolder = false;
   }
 

@@ -1,5 +1,6 @@
 import { builtin } from "../../builtins.ts";
-import { ClosedError, NotFoundError, ReadOnlyError } from "../../errors.ts";
+import { ClosedError, DamagedError, NotFoundError, ReadOnlyError } from "../../errors.ts";
+import { typed } from "../../memory/check.ts";
 import type { Lease } from "../../memory/lease.ts";
 import { FileLock } from "../../memory/lock.ts";
 import { CUSTOM, ENCODING } from "../codec/codec.ts";
@@ -8,11 +9,11 @@ import type { ColdTier, Damage, NewValue, StoredValue, TierUsage } from "../tier
 import { backup } from "./backup.ts";
 import { checkThere, closeAll, closeWell, removeAll, syncLog } from "./closing.ts";
 import { Compaction } from "./compaction.ts";
-import { bootIdentity, HEAD_NAME, Head } from "./head.ts";
+import { bootIdentity, HEAD_NAME, Head, type HeadState } from "./head.ts";
 import { LogSnapshot } from "./log-snapshot.ts";
 import type { LogOptions, OpenLog } from "./open-log.ts";
-import { attach, isSame, openForWriting, rebuildPrivately, use } from "./opening.ts";
-import { type Identity, OFFSETS, type Segment } from "./segment.ts";
+import { attach, checkWhole, openForWriting, rebuildPrivately, use } from "./opening.ts";
+import { type Identity, isSame, OFFSETS, type Segment } from "./segment.ts";
 import { Table } from "./table.ts";
 
 const LOCK_NAME = "chest.lock";
@@ -48,6 +49,7 @@ export class LogStore implements ColdTier {
       records: log.records,
       walker: log.walker,
       allSegments: () => log.allSegments(),
+      isOldest: ({ id }) => log.segments.ids()[0] === id,
       find: (key) => log.find(key),
       isActive: (segment) => log.isActive(segment),
       rotate: () => log.appender!.rotate(0),
@@ -91,6 +93,7 @@ export class LogStore implements ColdTier {
     const store = new LogStore(attach(folder, options));
     try {
       store.refresh();
+      if (!store.#log.index?.isPrivate) checkWhole(store.#log);
       return store;
     } catch (error) {
       store.close();
@@ -173,17 +176,18 @@ export class LogStore implements ColdTier {
     log.usable();
     log.head ??= this.#lateHead();
     if (log.head === undefined) return log.index === undefined && this.#goPrivate(log.headVersion);
-    if (log.head.version() === log.headVersion) return false;
+    if (log.head.version() === log.headVersion && !log.isDistrusted) return false;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const version = log.head.settledVersion(() => this.#isWriterDead());
+      if (version === undefined || log.isDistrusted) break;
       if (version === log.headVersion) return attempt > 0;
-      if (version === undefined) break;
       const state = log.head.read();
       /* The writer changes it again. */
       if (state === undefined || log.head.version() !== version) continue;
       /* Written before the system went down: nobody has repaired the index yet. */
       if (!state.clean && state.boot !== bootIdentity()) break;
-      if (!this.#useTable(state.generation)) continue;
+      if (state.generation === log.distrusted) break;
+      if (!this.#useTable(state)) continue;
       log.headVersion = version;
       use(log, state);
       log.segments.prune();
@@ -211,15 +215,27 @@ export class LogStore implements ColdTier {
   }
 
   /** Opens the table that the head names. False when it is gone already. */
-  #useTable(generation: number): boolean {
+  #useTable({ generation, clean }: HeadState): boolean {
     const log = this.#log;
     const { index } = log;
-    if (index !== undefined && !index.isPrivate && index.table.generation === generation) return true;
-    const table = Table.open(this.folder, generation, log.identity, false);
-    if (table === undefined) return false;
-    index?.close();
-    log.adopt(table);
+    if (index === undefined || index.isPrivate || index.table.generation !== generation) {
+      const table = Table.open(this.folder, generation, log.identity, false);
+      if (table === undefined) return false;
+      index?.close();
+      log.adopt(table);
+    }
+    const { table } = log.index!;
+    if (clean) table.checkPages((page) => this.#distrust(table, page));
+    else table.trustPages();
     return true;
+  }
+
+  #distrust(table: Table, page: number): never {
+    const detail = "the index is not as it was closed";
+    const error = new DamagedError(table.file, Table.offsetOf(page), detail);
+    this.#log.distrusted = table.generation;
+    this.#log.reportDamage(error.path, error.offset, Table.pageSize, detail);
+    throw error;
   }
 
   /** Makes an index of its own from the log, once for each version of a head that cannot be trusted. */
@@ -247,12 +263,14 @@ export class LogStore implements ColdTier {
     log.usable();
     if (this.readOnly) throw new ReadOnlyError(this.folder);
     /* From here on the head no longer says that all was closed well. */
-    if (!log.state.clean) return;
-    log.state.clean = false;
-    log.state.boot = bootIdentity();
-    log.head!.write(log.state);
+    const { state } = log;
+    if (!state.clean) return;
+    state.boot = bootIdentity();
+    log.head!.write({ ...state, clean: false });
     if (log.options.sync) log.head!.sync();
     log.appender!.extend();
+    /* Not sooner: what has failed is done again. */
+    state.clean = false;
   }
 
   put(key: KeyBytes, value: NewValue, before: number): number {
@@ -360,8 +378,11 @@ export class LogStore implements ColdTier {
   usage(): TierUsage {
     let disk = 0;
     let files = 0;
-    for (const name of builtin("fs").readdirSync(this.folder)) {
-      const status = builtin("fs").statSync(builtin("path").join(this.folder, name));
+    for (const name of typed("list", this.folder, () => builtin("fs").readdirSync(this.folder))) {
+      const file = builtin("path").join(this.folder, name);
+      const status = typed("stat", file, () => builtin("fs").lstatSync(file, { throwIfNoEntry: false }));
+      /* A writer removes and makes files meanwhile. */
+      if (status === undefined) continue;
       disk += Math.min(status.size, status.blocks * 512);
       files++;
     }
@@ -450,8 +471,11 @@ export class LogStore implements ColdTier {
     try {
       if (!this.readOnly && !log.hasFailed && log.index !== undefined && log.appender !== undefined) closeWell(log);
     } finally {
-      closeAll(log);
-      this.#lock?.release();
+      try {
+        closeAll(log);
+      } finally {
+        this.#lock?.release();
+      }
     }
   }
 

@@ -67,6 +67,7 @@ function headerBytes(shape: Omit<Shape, "isOwn">): Uint8Array {
  * middle of a change. Readers go by the version of the head.
  */
 export class Table {
+  static readonly pageSize: number = PAGE;
   readonly file: string;
   readonly generation: number;
   readonly pages: number;
@@ -135,6 +136,11 @@ export class Table {
     if (fits && expected.every((byte, i) => byte === found[i])) return new Table(mapping, shape);
     mapping.close();
     return undefined;
+  }
+
+  /** Where a page lies in the file. */
+  static offsetOf(page: number): number {
+    return PAGE * (1 + page);
   }
 
   #view(page: number): Uint32Array {
@@ -449,6 +455,11 @@ export class Table {
     this.#onDamage = onDamage;
   }
 
+  /** Its pages have been changed since they had their checksums. */
+  trustPages(): void {
+    this.#unchecked = undefined;
+  }
+
   #onDamage: (page: number) => void = () => {};
 
   #check(page: number): void {
@@ -489,10 +500,11 @@ export class Table {
   /** A private copy of the pages as they are now, for a snapshot. */
   copyTo(folder: string, generation: number, identity: Identity): Table {
     const copy = Table.create(folder, generation, this.pages, identity);
-    for (let page = 0; page < this.pages; page++)
-      copy
-        .#view(page)
-        .set(this.#view(page).subarray(this.#base(page), this.#base(page) + PAGE_WORDS), copy.#base(page));
+    for (let page = 0; page < this.pages; page++) {
+      if (this.#unchecked !== undefined && this.#unchecked[page] !== 0) this.#check(page);
+      const words = this.#view(page).subarray(this.#base(page), this.#base(page) + PAGE_WORDS);
+      copy.#view(page).set(words, copy.#base(page));
+    }
     copy.count = this.count;
     return copy;
   }
