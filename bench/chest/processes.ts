@@ -102,9 +102,11 @@ function isNamed(name: string): boolean {
   return process.argv.slice(4).includes(name);
 }
 
+const keys = ({ quick }: Context): number => (quick ? 4_000_000 : 20_000_000);
+
 async function twentyMillion(name: string, context: Context): Promise<(Result & { peak: number }) | undefined> {
   if (!isNamed(name)) return undefined;
-  million ??= watch("million", context, context.quick ? 4_000_000 : 20_000_000);
+  million ??= watch("million", context, keys(context));
   return million;
 }
 
@@ -215,7 +217,7 @@ export const processCases: Case[] = [
     async run(context): Promise<Figures | undefined> {
       const all = await twentyMillion(this.name, context);
       if (all === undefined || process.platform !== "linux") return undefined;
-      const own = (await watch("make-pairs", context, 1_000_000)).peak;
+      const own = (await watch("make-pairs", context, keys(context))).peak;
       return { ours: all.peak / MIB, peers: { "1.3 budget + own": (own + 1.3 * 256 * MIB) / MIB, own: own / MIB } };
     },
   },

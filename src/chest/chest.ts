@@ -26,6 +26,9 @@ function mappedLimit(budget: number, readOnly: boolean): number {
   return readOnly ? 7 * 2 ** 20 : Math.max(4 * 2 ** 20, budget / 4);
 }
 
+/** That part of a large budget is left to what nobody counts: what allocators keep, and the engine's young objects. */
+const UNCOUNTED: number = 1 / 8;
+
 /** `used`: what values take of the budget now. */
 function openTier<K, V>(path: string, options: ChestOptions<K, V>, settings: Settings, used: () => number): ColdTier {
   const readOnly = options.readOnly ?? false;
@@ -36,7 +39,7 @@ function openTier<K, V>(path: string, options: ChestOptions<K, V>, settings: Set
     sync: durability !== "none",
     segmentSize: Math.min(segmentSize, Math.max(2 ** 20, 2 ** Math.floor(Math.log2(Math.max(1, budget))))),
     mappedLimit: mappedLimit(budget, readOnly),
-    ...(budget >= LARGE_BUDGET && { spare: () => budget - used() }),
+    ...(budget >= LARGE_BUDGET && { spare: () => budget * (1 - UNCOUNTED) - used() }),
   });
 }
 

@@ -6,8 +6,9 @@ import type { Entry } from "./policy.ts";
 const MOST_RESIDENT = 12_000_000;
 /** Chests with less than this keep buffers and mapped pages outside the budget; others within. */
 export const LARGE_BUDGET: number = 32 * 2 ** 20;
-/** What was staged is committed, without waiting for the disk, when it exceeds this. */
-export const MOST_STAGED: number = 64 * 2 ** 20;
+/** What was staged is committed, without waiting for the disk, when it exceeds this, or that part of a large budget. */
+const MOST_STAGED: number = 64 * 2 ** 20;
+const STAGED_PART: number = 1 / 4;
 /** The same beside a small budget. */
 const MOST_STAGED_BESIDE: number = 4 * 2 ** 20;
 const SLICE = 4;
@@ -17,9 +18,12 @@ export class Spiller {
   #core: Core;
   #spilling: Promise<void> | undefined;
   #error: unknown;
+  readonly #mostStaged: number;
 
   constructor(core: Core) {
     this.#core = core;
+    const { budget } = core.settings;
+    this.#mostStaged = budget < LARGE_BUDGET ? MOST_STAGED_BESIDE : Math.min(MOST_STAGED, budget * STAGED_PART);
   }
 
   /** Bytes that values may take now: large budgets hold buffers and mapped pages too. */
@@ -36,7 +40,7 @@ export class Spiller {
 
   /** Makes room after a change, now or soon. */
   afterChange(): void {
-    this.#limitStaged();
+    this.limitStaged();
     if (!this.#isOver()) return;
     const { settings, memory } = this.#core;
     if (settings.spill === "async" && memory.used <= 2 * this.#limit()) this.#spilling ??= this.#spillLater();
@@ -95,15 +99,15 @@ export class Spiller {
       if ((++count & 15) === 0 && performance.now() > time) return true;
     }
     /* Nor because there is no room for a commit: the next change tries. */
-    if (strict) this.#limitStaged();
+    if (strict) this.limitStaged();
     memory.evicted.limit();
     return false;
   }
 
-  #limitStaged(): void {
-    const { tier, inBatch, committer, settings } = this.#core;
-    const most = settings.budget < LARGE_BUDGET ? MOST_STAGED_BESIDE : MOST_STAGED;
-    if (tier.staged > most && !inBatch && !committer.isCommitting) committer.commit(false, false);
+  /** Commits what was staged when it is much. */
+  limitStaged(): void {
+    const { tier, inBatch, committer } = this.#core;
+    if (tier.staged > this.#mostStaged && !inBatch && !committer.isCommitting) committer.commit(false, false);
   }
 
   /** Takes one value out of memory, storing it when it is not stored as it is. */

@@ -1,7 +1,6 @@
 import { CUSTOM, ENCODING } from "./codec/codec.ts";
 import type { Core } from "./core.ts";
 import type { Key } from "./keys.ts";
-import { MOST_STAGED } from "./spiller.ts";
 import type { NewValue } from "./tier.ts";
 
 /**
@@ -33,7 +32,7 @@ export function copyValue<K extends Key, V>(from: Core<K, V>, to: Core<K, V>, ke
   }
   if (resident !== undefined) memory.release(resident);
   to.changed(key);
-  if (tier.staged > MOST_STAGED) to.committer.commit(false, false);
+  to.spiller.limitStaged();
 }
 
 function encodedValue<K extends Key, V>(from: Core<K, V>, key: K): NewValue {

@@ -75,4 +75,17 @@ describe("an index that is larger than memory", () => {
     check(chest);
     chest.close();
   });
+
+  it("and what is not in the index yet take no more than the budget", () => {
+    const budget = 32 * MIB;
+    const chest = new Chest<number, number>({ budget });
+    let most = 0;
+    for (let i = 0; i < 600_000; i++) {
+      chest.set(i, i);
+      if (i % 10_000 === 0) most = Math.max(most, chest.usage().resident + chest.memoryUsage);
+    }
+    assert.ok(most <= budget, `${most} bytes resident`);
+    assert.equal(chest.size, 600_000);
+    chest.close();
+  });
 });

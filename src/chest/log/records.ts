@@ -67,7 +67,8 @@ export class Records {
     if (buffered !== undefined) return buffered;
     const segment = this.#segments.at(id);
     let { bytes } = segment;
-    if (offset + EXTENT_SIZE > bytes.length && this.#readOnly) {
+    /* The writer may have added to the file since its size was looked at. */
+    if (offset + EXTENT_SIZE > bytes.length && this.#readOnly && !into.parse(bytes, offset, 0)) {
       segment.refresh();
       bytes = segment.bytes;
     }
