@@ -56,7 +56,8 @@ class Worker {
 
   /** Runs it and looks at its memory meanwhile. */
   async watch(): Promise<Result & { peak: number }> {
-    let peak = 0;
+    /* A short run may be over before the first look at it. */
+    let peak = residentOf(this.#child.pid!);
     const timer = setInterval(() => {
       peak = Math.max(peak, residentOf(this.#child.pid!));
     }, 20);
