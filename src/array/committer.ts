@@ -125,6 +125,7 @@ export class Committer {
     const bytes = headSize + bodyBytes;
     if (history.logBytes + bytes > this.#options.logLimit) throw new LogFullError(this.#folder, this.#options.logLimit);
     const place = log.place(history.cursor, bytes);
+    const settled = this.#shared.durable >= last;
     try {
       if (change.meta.arrays !== undefined) this.#homes.syncNames();
       this.#writeHomes(plans, sums.subarray(imagePages));
@@ -134,7 +135,7 @@ export class Committer {
     let crc: number;
     try {
       const segment = log.prepare(place, bytes);
-      const head = { epoch, txid, previous, runs, sums, bodyBytes, meta: text };
+      const head = { epoch, txid, previous, runs, sums, bodyBytes, settled, meta: text };
       crc = this.#writeRecord(segment, place.offset, plans, head, headSize);
       log.own.add(txid);
       if (durability === "full") {
@@ -148,7 +149,7 @@ export class Committer {
       if (this.poison !== undefined) throw new PoisonedError(this.#folder, error);
       throw this.#failedWith(plans, sums.subarray(imagePages), error);
     }
-    const record = { epoch, txid, previous, crc, runs, sums, bodyBytes, meta, headBytes: headSize, ...place };
+    const record = { epoch, txid, previous, crc, runs, sums, bodyBytes, settled, meta, headBytes: headSize, ...place };
     this.#shared.head = txid;
     history.take(record);
     try {
@@ -241,11 +242,12 @@ export class Committer {
       pages += pagesOf(images, size);
     }
     const placeOf = (i: number): number => record.offset + record.headBytes + (bodies[i] ?? 0) * size;
-    const kept = plans.map((plan, i) =>
-      (eager && alone && staysPlain(plan)) || plan.images.length === 0 || segment === undefined
-        ? undefined
-        : keepWritten(plan.change.view, plan.images, segment, placeOf(i)),
-    );
+    const keep = (i: number): (() => void) | undefined => {
+      const { images, change } = plans[i] as Plan;
+      if (images.length === 0 || segment === undefined) return undefined;
+      return keepWritten(change.view, images, segment, placeOf(i));
+    };
+    const early = alone ? undefined : plans.map((_, i) => keep(i));
     if (plans.length > 0 && alone && !later.includes(false)) this.#history.seen();
     else this.#views.show(this.#shared.applied, new Map(plans.map((plan) => [plan.change.array, plan.highWater])));
     if (eager && !later.includes(true))
@@ -262,10 +264,11 @@ export class Committer {
         continue;
       }
       const isHome = this.#shared.applied >= txid;
-      if (segment !== undefined && isHome && kept[i] === undefined && staysPlain(plan)) {
+      if (segment !== undefined && isHome && alone && staysPlain(plan)) {
         view.view.release(images, images.length / 2, segment.file, placeOf(i));
         continue;
       }
+      const bringBack = early === undefined ? keep(i) : early[i];
       const home = newHighWater > 0 ? this.#homes.get(array) : undefined;
       if (newHighWater > highWater) view.growHome(home?.file, newHighWater * size);
       if (!isHome) {
@@ -278,7 +281,7 @@ export class Committer {
         for (let k = 0; k < change.count; k++)
           this.#layHome(view, home, change.runs[2 * k] ?? 0, change.runs[2 * k + 1] ?? 0);
       }
-      kept[i]?.();
+      bringBack?.();
       view.forgetSpilled();
     }
     if (this.#options.dirtyWay === "compare") this.#views.restoreAll();

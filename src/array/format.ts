@@ -59,6 +59,8 @@ export interface RecordHead {
   readonly crc: number;
   readonly headBytes: number;
   readonly bodyBytes: number;
+  /** All records before it were on the disk when it was written. */
+  readonly settled: boolean;
   readonly runs: readonly PageRun[];
   readonly sums: Uint32Array;
   readonly meta: MetaChange;
@@ -161,6 +163,8 @@ export interface NewRecord {
   /** Checksums of the images in the body, then of direct pages. */
   readonly sums: Uint32Array;
   readonly bodyBytes: number;
+  /** All records before it are on the disk. */
+  readonly settled: boolean;
   /** As `encodeMeta` makes it. */
   readonly meta: Uint8Array;
 }
@@ -193,6 +197,7 @@ export function encodeRecord(record: NewRecord, pageSize: number): { head: Uint8
   view.setUint32(48, runs.length, true);
   view.setUint32(52, sums.length, true);
   view.setUint32(56, meta.length, true);
+  view.setUint32(60, record.settled ? 1 : 0, true);
   let at = RECORD_FIXED;
   for (const run of runs) {
     view.setUint32(at, run.array, true);
@@ -250,6 +255,7 @@ export function decodeRecord(bytes: Uint8Array, pageSize: number): RecordHead | 
     crc,
     headBytes: bytes.length,
     bodyBytes,
+    settled: (view.getUint32(60, true) & 1) !== 0,
     runs,
     sums,
     meta: JSON.parse(decoder.decode(bytes.subarray(at, at + metaBytes))) as MetaChange,

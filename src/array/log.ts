@@ -90,6 +90,23 @@ export class Log {
     return undefined;
   }
 
+  /**
+   * A record behind a place where the log seems to end that was written when all before it was on the disk: then the
+   * log does not end there, but is damaged.
+   */
+  settledAfter(end: Cursor, epoch: number): RecordHead | undefined {
+    let from = end.offset;
+    for (let number = end.segment; ; number++, from = 0) {
+      const size = this.segment(number)?.size();
+      /* Where all before was applied the next segment need not be there yet, nor need this one. */
+      if (size === undefined && number > end.segment) return undefined;
+      for (let at = from; at + this.pageSize <= (size ?? 0); at += this.pageSize) {
+        const head = this.#headAt(number, at);
+        if (head?.settled === true && head.epoch === epoch && head.txid > end.txid + 1) return head;
+      }
+    }
+  }
+
   /** Bytes of the images of `count` pages from `first` on. */
   images(record: LogRecord, first: number, count: number): Uint8Array {
     const file = this.segment(record.segment);

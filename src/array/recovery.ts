@@ -40,6 +40,21 @@ export function makeStore(path: string, folder: string): void {
   syncFolder(folder);
 }
 
+/**
+ * The log ends at the cursor: it must not be that transactions behind it were on the disk once. `durable`: the last of
+ * which somebody has noted so; 0 when nobody has.
+ * @throws {CorruptError} when there were such.
+ */
+function checkEnd({ log, cursor, superblock }: History, durable: number): void {
+  const later = Math.max(durable, (log.settledAfter(cursor, superblock.epoch)?.txid ?? 0) - 1);
+  if (later > cursor.txid)
+    throw new CorruptError(
+      log.path(cursor.segment),
+      cursor.offset,
+      `transaction ${cursor.txid + 1} is damaged, or not there any more, though all up to ${later} were on the disk`,
+    );
+}
+
 /** The store was opened by nobody else: what the log holds is made true, all else undone. */
 export function recover(history: History, homes: Homes, shared: SharedState, applier: Applier): void {
   const { log, superblock } = history;
@@ -47,13 +62,15 @@ export function recover(history: History, homes: Homes, shared: SharedState, app
     const bad = mutations.noPageSums ? -1 : log.firstBad(record);
     if (bad >= 0) {
       /* The end of the log may be torn; a record that another one follows was whole once. */
-      if (record.meta.unsynced !== true && log.next(after(record)) !== undefined)
+      const next = log.next(after(record));
+      if (next !== undefined && (record.meta.unsynced !== true || next.settled))
         throw log.badPage(record, bad, history.nameOf);
       break;
     }
     history.take(record);
   }
   const { cursor, records } = history;
+  checkEnd(history, shared.before.durable);
   shared.head = cursor.txid;
   const unsure = records.filter(({ txid }) => txid > shared.before.durable);
   log.rewrite(unsure, history.nameOf);

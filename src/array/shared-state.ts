@@ -20,6 +20,8 @@ const SEQUENCE = 4;
 const SLOTS_USED = 5;
 const DOUBT = 6;
 const HEALED = 7;
+/** The complement of `durable`, written after it: whether what is left of a file can be believed. */
+const CHECK = 8;
 const SHM_BYTES = (HEADER_WORDS + SLOTS * SLOT_WORDS) * 8;
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
@@ -87,8 +89,15 @@ export class SharedState {
       if (alone) file.truncate(0);
       file.close();
       const shm = Mapping.open(join(folder, "shm"), { access: "write", length: SHM_BYTES });
-      const before = { durable: Number(left[DURABLE]), sequence: Number(left[SEQUENCE]) };
-      return new SharedState(lock, shm, alone, timeout, before);
+      const isWhole = left[DURABLE] === ~(left[CHECK] ?? 0n);
+      const before = { durable: isWhole ? Number(left[DURABLE]) : 0, sequence: Number(left[SEQUENCE]) };
+      const state = new SharedState(lock, shm, alone, timeout, before);
+      if (alone) {
+        /* For the next one, should recovery fail. */
+        state.durable = before.durable;
+        state.sequence = before.sequence;
+      }
+      return state;
     } catch (error) {
       lock.close();
       throw error;
@@ -134,6 +143,7 @@ export class SharedState {
 
   set durable(txid: number) {
     Atomics.store(this.#words, DURABLE, BigInt(txid));
+    Atomics.store(this.#words, CHECK, ~BigInt(txid));
   }
 
   /** Sequence of the newest superblock that is known to be on the disk. */

@@ -60,11 +60,9 @@ describe("reads that go on while a commit is written", () => {
       for (const fd of files) fs.closeSync(fd);
     }, 60_000);
 
-  for (const [what, options, prepare] of [
-    ["a plain view", {}, () => {}],
-    ["a view that was spilled", {}, (one: ArrayStore) => void one.transaction?.spill()],
-    ["an older snapshot that is read elsewhere", {}, (one: ArrayStore) => void store(one.folder).begin()],
-    ["pages found by pagemap", { dirtyWay: "pagemap" as const }, () => {}],
+  for (const [what, options] of [
+    ["pages found by the best way", {}],
+    ["pages found by pagemap", { dirtyWay: "pagemap" as const }],
   ] as const)
     it(`lose nothing that arrives between the log and the end of the commit: ${what}`, async () => {
       const one = store(tempFolder(), options);
@@ -82,7 +80,6 @@ describe("reads that go on while a commit is written", () => {
         const letter = String.fromCharCode(97 + (round % 26));
         const transaction = one.begin();
         view.fill(round);
-        prepare(one);
         const read = new Promise<number>((resolve) => fs.read(fd, bytes, 0, 4096, null, (_, count) => resolve(count)));
         child.stdin?.write(`${letter}\n`);
         await new Promise((resolve) => setImmediate(resolve));

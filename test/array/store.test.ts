@@ -508,6 +508,17 @@ describe("a failing disk", () => {
     });
 });
 
+function flipAt(file: string, at: number): void {
+  const bytes = fs.readFileSync(file);
+  flip(bytes, at);
+  fs.writeFileSync(file, bytes);
+}
+
+function zeroAt(file: string, at: number, length: number): void {
+  const bytes = fs.readFileSync(file);
+  fs.writeFileSync(file, bytes.fill(0, at, at + length));
+}
+
 describe("a store that is not what it should be", () => {
   it("is refused: corrupt superblocks, a newer format, none at all", async () => {
     const one = await filled();
@@ -588,12 +599,54 @@ describe("a store that is not what it should be", () => {
     assert.throws(() => store(one.folder), CorruptError);
   });
 
+  for (const [what, hasShm, work] of [
+    ["the head of a record in the middle", false, (log: string, heads: number[]) => flipAt(log, (heads[1] ?? 0) + 30)],
+    ["all of such a record", false, (log: string, heads: number[]) => zeroAt(log, heads[1] ?? 0, 8192)],
+    ["the last record, that was told of", true, (log: string, heads: number[]) => flipAt(log, (heads[3] ?? 0) + 4100)],
+    ["the end of the log", true, (log: string, heads: number[]) => fs.truncateSync(log, heads[3] ?? 0)],
+    ["the file of the log", true, (log: string) => fs.rmSync(log)],
+  ] as const)
+    it(`is refused when ${what} is damaged: nothing that was committed is given up`, async () => {
+      const one = await filled();
+      for (let i = 0; i < 3; i++) await one.transact(() => void one.array("a").set([i], -1));
+      const folder = tempFolder();
+      /* A copy of a store that nobody has closed. */
+      for (const name of fs.readdirSync(one.folder))
+        if (hasShm || name !== "shm") fs.copyFileSync(path.join(one.folder, name), path.join(folder, name));
+      const log = path.join(folder, "log.1");
+      const bytes = fs.readFileSync(log);
+      const heads: number[] = [];
+      for (let at = bytes.indexOf("OCPLREC1"); at >= 0; at = bytes.indexOf("OCPLREC1", at + 1)) heads.push(at);
+      assert.equal(heads.length, 4);
+      work(log, heads);
+      const damaged = fs.readdirSync(folder).map((name) => fs.readFileSync(path.join(folder, name)));
+      for (let attempt = 0; attempt < 2; attempt++)
+        assert.throws(
+          () => store(folder),
+          (error) => error instanceof CorruptError && /transaction [0-9] is damaged/.test(error.message),
+        );
+      if (hasShm) return;
+      assert.deepEqual(fs.readdirSync(folder).filter((name) => name !== "shm").length, damaged.length);
+    });
+
+  it("junk in shm is no loss, and not believed", async () => {
+    for (const fill of [0xff, 0x11]) {
+      const one = await filled();
+      one.engine[Symbol.dispose]();
+      const shm = path.join(one.folder, "shm");
+      fs.writeFileSync(shm, fs.readFileSync(shm).fill(fill));
+      assert.equal(store(one.folder).array("a").get(5), 5);
+    }
+  });
+
   it("a torn end of the log is as if it had not been", async () => {
     const one = await filled();
     await one.transact(() => {
       one.array("a", "f64").typed()[0] = 9;
     });
     one.engine[Symbol.dispose]();
+    /* Nobody was told that it is on the disk. */
+    fs.rmSync(path.join(one.folder, "shm"));
     const log = path.join(one.folder, "log.1");
     const bytes = fs.readFileSync(log);
     flip(bytes, bytes.lastIndexOf("OCPLREC1") + 4096 + 5);
