@@ -117,7 +117,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
 
   /* ---- what Map has ---- */
 
-  /** Keys that there are. O(1). */
+  /** Keys that there are, with those whose time is over until that is noticed or `deleteExpired` is called. O(1). */
   get size(): number {
     const { tier, size } = this.#core;
     this.#core.live();

@@ -308,7 +308,7 @@ export class Core<K extends Key = Key, V = unknown> {
   /** Asks for all that `put` needs of the user, so that it will not fail for that. @throws what `put` would throw. */
   prepare(key: K, value: V, options?: SetOptions): Prepared<K, V> {
     const expires = this.#expiry(options);
-    const tags = [...(options?.tags ?? NO_TAGS)];
+    const tags = this.#tags(options);
     const weight = this.#weigh(key, value);
     this.coder.encode(value);
     this.key.set(key);
@@ -319,12 +319,20 @@ export class Core<K extends Key = Key, V = unknown> {
     if (options === undefined && this.settings.timeToLive === 0) return 0;
     const { expires } = options ?? {};
     if (expires !== undefined) {
-      if (expires >= 0) return expires;
+      if (typeof expires === "number" && expires >= 0) return expires;
       throw new InvalidArgumentError(`expires must be milliseconds since 1970, not ${String(expires)}`);
     }
     const lives = options?.timeToLive ?? this.settings.timeToLive;
-    if (!(lives >= 0)) throw new InvalidArgumentError(`timeToLive must be milliseconds from 0 on, not ${lives}`);
+    if (!(typeof lives === "number" && lives >= 0))
+      throw new InvalidArgumentError(`timeToLive must be milliseconds from 0 on, not ${String(lives)}`);
     return lives > 0 ? Date.now() + lives : 0;
+  }
+
+  #tags(options?: SetOptions): readonly string[] {
+    const tags = options?.tags;
+    if (tags === undefined) return NO_TAGS;
+    if (Array.isArray(tags) && tags.every((tag) => typeof tag === "string")) return [...tags];
+    throw new InvalidArgumentError("tags must be a list of text");
   }
 
   /** Brings a value into memory and keeps it there until it is unpinned. False when there is no such key. */
@@ -343,7 +351,7 @@ export class Core<K extends Key = Key, V = unknown> {
   put(key: K, value: V, options?: SetOptions): void {
     this.garbage.add(OPERATION_GARBAGE);
     const expires = this.#expiry(options);
-    this.place(key, value, expires, options?.tags === undefined ? NO_TAGS : [...options.tags]);
+    this.place(key, value, expires, this.#tags(options));
   }
 
   /**

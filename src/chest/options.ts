@@ -103,6 +103,14 @@ export function checkOptions<K, V>(options: ChestOptions<K, V>): Settings {
     largestValue: options.largestValue ?? 2 ** 32,
     autoCompact: options.autoCompact ?? true,
   };
+  for (const name of ["weigh", "onMiss", "onSpill", "tier"] as const)
+    if (options[name] !== undefined && typeof options[name] !== "function")
+      throw new InvalidArgumentError(`${name} must be a function`);
+  for (const name of ["timeToLive", "diskLimit"] as const)
+    if (typeof settings[name] !== "number" || !(settings[name] >= 0))
+      throw new InvalidArgumentError(`${name} must be a number from 0 on`);
+  if (options.path !== undefined && typeof options.path !== "string")
+    throw new InvalidArgumentError("path must be text");
   checkInteger("budget", settings.budget);
   checkInteger("segmentSize", settings.segmentSize);
   checkInteger("largestValue", settings.largestValue);
@@ -112,7 +120,7 @@ export function checkOptions<K, V>(options: ChestOptions<K, V>): Settings {
   checkOption("whenFull", settings.whenFull, ["throw", "evict"]);
   if (settings.segmentSize < MIB || settings.segmentSize > 128 * MIB)
     throw new InvalidArgumentError("segmentSize must be from 1 MiB to 128 MiB");
-  if (!(settings.hysteresis >= 0 && settings.hysteresis < 1))
+  if (typeof settings.hysteresis !== "number" || !(settings.hysteresis >= 0 && settings.hysteresis < 1))
     throw new InvalidArgumentError("hysteresis must be at least 0 and less than 1");
   return settings;
 }

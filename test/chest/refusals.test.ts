@@ -76,6 +76,36 @@ describe("a chest in a place that is not good", () => {
     assert.throws(() => new Chest({ path: folder, tier: folderTier() }), { code: "FORMAT" });
   });
 
+  it("options and times and tags of another kind are refused, and nothing is set", () => {
+    const wrong = [null, "5", {}, [], Number.NaN, -1, Symbol("s"), 1n];
+    for (const name of ["budget", "policy", "spill", "hysteresis", "timeToLive", "diskLimit", "segmentSize"])
+      for (const value of wrong)
+        if (value !== null) assert.throws(() => new Chest({ [name]: value }), { code: "INVALID_ARGUMENT" }, name);
+    for (const name of ["weigh", "onMiss", "onSpill", "tier", "path"])
+      for (const value of [...wrong, {}, 5])
+        if (name !== "path" || typeof value !== "string")
+          assert.throws(() => new Chest({ [name]: value }), { code: "INVALID_ARGUMENT" }, name);
+    for (const tier of [undefined, folderTier({ sync: false })]) {
+      const folder = place();
+      const options = { path: folder, ...(tier && { tier }) };
+      const chest = new Chest<string, number>(options);
+      for (const name of ["expires", "timeToLive", "tags"])
+        for (const value of [...wrong, [1], ["a", undefined]]) {
+          if (name === "tags" && Array.isArray(value) && value.length === 0) continue;
+          /* As if it were not given. */
+          if (name === "timeToLive" && value === null) continue;
+          const settings = { [name]: value } as object;
+          assert.throws(() => chest.set("a", 1, settings), { code: "INVALID_ARGUMENT" }, name);
+          assert.throws(() => chest.batch((batch) => batch.set("a", 1, settings)), { code: "INVALID_ARGUMENT" }, name);
+        }
+      assert.equal(chest.size, 0);
+      chest.close();
+      const again = new Chest<string, number>(options);
+      assert.equal(again.size, 0);
+      again.close();
+    }
+  });
+
   it("a log where values have files of their own, and the other way round, is refused", () => {
     const options = [{}, { tier: folderTier() }];
     for (const [i, made] of options.entries()) {
