@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import path from "node:path";
+import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { findRuntime } from "../scripts/runtimes.ts";
@@ -8,6 +9,7 @@ import { Chest } from "../src/chest/main.ts";
 import type { Area, Case, Context, Figures } from "./area.ts";
 import { processCases } from "./chest/processes.ts";
 import { type Costs, runArrays, runPairs, type Store } from "./chest/stores.ts";
+import { flagsFor, runtimeFlags } from "./flags.ts";
 import { median } from "./rounds.ts";
 
 const BUDGET = 100 * 2 ** 20;
@@ -42,15 +44,15 @@ class ChestStore implements Store {
   }
 }
 
-/** The stores of others, in one Node process each, whichever runtime is measured. */
+/** The stores of others, in one Node process each, whichever runtime is measured; `plain` in that runtime. */
 class PeerProcess {
   #child: ChildProcess;
   #lines: AsyncIterator<string>;
 
-  constructor() {
-    this.#child = spawn(findRuntime("node24").command, ["--disable-warning=ExperimentalWarning", PEER], {
-      stdio: ["pipe", "pipe", "inherit"],
-    });
+  constructor(name: string) {
+    const [command, flags] =
+      name === "plain" ? [process.execPath, runtimeFlags()] : [findRuntime("node24").command, flagsFor("node")];
+    this.#child = spawn(command, [...flags, PEER], { stdio: ["pipe", "pipe", "inherit"] });
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
   }
 
@@ -68,7 +70,7 @@ class PeerProcess {
 }
 
 const peersOf = {
-  arrays: ["file", "lmdb", "classic-level", "sqlite", "map", "files"],
+  arrays: ["file", "plain", "lmdb", "classic-level", "sqlite", "map", "files"],
   pairs: ["lmdb", "classic-level", "sqlite", "map"],
 };
 const measured = new Map<string, Promise<Map<string, Costs>>>();
@@ -92,7 +94,7 @@ async function measure(what: "arrays" | "pairs", context: Context): Promise<Map<
       } else {
         let peer = peers.get(name);
         if (peer === undefined) {
-          peer = new PeerProcess();
+          peer = new PeerProcess(name);
           peers.set(name, peer);
         }
         costs = await peer.run(name, what, context, arrays, pairs);

@@ -1,4 +1,4 @@
-/** A peer store in a Node process of its own: answers each line `STORE arrays|pairs FOLDER ARRAYS PAIRS` with JSON. */
+/** A peer store in a process of its own: answers each line `STORE arrays|pairs FOLDER ARRAYS PAIRS` with JSON. */
 import process from "node:process";
 import { createInterface } from "node:readline";
 import {
@@ -6,6 +6,7 @@ import {
   FilesStore,
   LevelStore,
   LmdbStore,
+  MappedStore,
   MapStore,
   runArrays,
   runPairs,
@@ -15,6 +16,7 @@ import {
 
 const stores: Record<string, () => Store> = {
   file: () => new FileStore(),
+  plain: () => new MappedStore(),
   files: () => new FilesStore(),
   map: () => new MapStore(),
   lmdb: () => new LmdbStore(),

@@ -1,6 +1,7 @@
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
+import { Mapping } from "../../src/memory/main.ts";
 
 /** What is measured: arrays of 1 MiB, or small pairs. */
 export interface Work {
@@ -183,10 +184,16 @@ const bytesOf = (value: unknown): Uint8Array => {
 export class FileStore implements Store {
   #fd = -1;
   #places: Map<string, number> = new Map();
+  protected path = "";
 
   open(folder: string): void {
-    this.#fd = fs.openSync(path.join(folder, "file"), "w+");
+    this.path = path.join(folder, "file");
+    this.#fd = fs.openSync(this.path, "w+");
     this.#places.clear();
+  }
+
+  protected place(key: string): number {
+    return this.#places.get(key) ?? 0;
   }
 
   putAll(count: number, key: (i: number) => string, valueAt: (i: number) => unknown): void {
@@ -199,12 +206,34 @@ export class FileStore implements Store {
 
   get(key: string): Uint8Array {
     const bytes = new Uint8Array(2 ** 20);
-    fs.readSync(this.#fd, bytes, 0, bytes.length, this.#places.get(key) ?? 0);
+    fs.readSync(this.#fd, bytes, 0, bytes.length, this.place(key));
     return bytes;
   }
 
   close(): void {
     fs.closeSync(this.#fd);
+  }
+}
+
+/** The same, and its bytes summed where a plain mapping of the file has them; pages are given back behind the sum. */
+export class MappedStore extends FileStore {
+  #mapping: Mapping | undefined;
+  #at = 0;
+
+  lease(key: string): Uint8Array {
+    this.#mapping ??= Mapping.open(this.path);
+    this.#at = this.place(key);
+    return this.#mapping.bytes(this.#at, 2 ** 20);
+  }
+
+  endLease(): void {
+    this.#mapping?.trim(this.#at, 2 ** 20);
+  }
+
+  override close(): void {
+    this.#mapping?.close();
+    this.#mapping = undefined;
+    super.close();
   }
 }
 
