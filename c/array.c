@@ -256,16 +256,17 @@ static uint32_t *add_sums(const uint8_t *bytes, size_t length, size_t page, uint
 
 /* What was written to a file last: after each so many bytes the system is asked to begin with the disk, which then works
  * while the next bytes are gathered, and a sync finds less to do. A hint: errors come with the sync. */
-#define BEHIND_BYTES (1 << 20)
+#define BEHIND_LOG (1 << 20)
+#define BEHIND_HOME (1 << 18)
 typedef struct {
   int fd;
-  double start, end;
+  double start, end, step;
 } write_behind;
 
 static void wrote(write_behind *behind, double at, double length) {
   if (at != behind->end) behind->start = at;
   behind->end = at + length;
-  if (behind->end - behind->start < BEHIND_BYTES) return;
+  if (behind->end - behind->start < behind->step) return;
 #if defined(__linux__)
   sync_file_range(behind->fd, (off_t)behind->start, (off_t)(behind->end - behind->start), SYNC_FILE_RANGE_WRITE);
 #endif
@@ -280,7 +281,7 @@ double oc_log_runs(int32_t fd, double offset, double address, const double *runs
                    uint32_t *sums) {
   uint8_t *copy = malloc(LOG_BYTES);
   if (!copy) return -ENOMEM;
-  write_behind behind = {fd, offset, offset};
+  write_behind behind = {fd, offset, offset, BEHIND_LOG};
   size_t gathered = 0, total = (size_t)count;
   double done = 0;
   for (size_t i = 0; i < total && done >= 0; i++) {
@@ -340,12 +341,12 @@ static double put_pages(write_behind *behind, double offset, const uint8_t *byte
 }
 
 double oc_write_pages(int32_t fd, double offset, const uint8_t *bytes, double length, double page, uint32_t *sums) {
-  write_behind behind = {fd, offset, offset};
+  write_behind behind = {fd, offset, offset, BEHIND_HOME};
   return put_pages(&behind, offset, bytes, (size_t)length, (size_t)page, sums);
 }
 
 double oc_apply_runs(int32_t fd, double address, const double *runs, double count, double page, uint32_t *sums) {
-  write_behind behind = {fd, 0, 0};
+  write_behind behind = {fd, 0, 0, BEHIND_HOME};
   double done = 0;
   for (size_t i = 0; i < (size_t)count; i++) {
     double start = runs[2 * i], length = runs[2 * i + 1];

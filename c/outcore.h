@@ -259,7 +259,7 @@ OC_API double oc_write_runs(int32_t fd, double offset, const uint8_t *head, doub
                             const double *runs, double count);
 
 /* Writes the runs, one after the other, at `offset`, and the crc32c of each of their pages as they were written into sums,
- * whoever changes the memory meanwhile. As oc_write_pages and oc_apply_runs do, it asks the system to begin with the disk after each MiB. Returns the bytes written, or the first error. */
+ * whoever changes the memory meanwhile. It asks the system to begin with the disk after each MiB, oc_write_pages and oc_apply_runs do so after each 256 KiB. Returns the bytes written, or the first error. */
 OC_API double oc_log_runs(int32_t fd, double offset, double address, const double *runs, double count, double page,
                           uint32_t *sums);
 

@@ -111,19 +111,21 @@ export class ArrayMemory {
   changed(id: number): Runs {
     const info = this.#arrays.find(id);
     if (info === undefined || !this.#engine.isMapped(id)) return { data: new Float64Array(0), count: 0 };
-    return this.of(info).changed(this.extent(info), this.#engine.dirtyWay);
+    return this.changedIn(this.of(info), info);
+  }
+
+  /** The same in the memory of the array. */
+  changedIn(view: LayeredView, info: ArrayInfo): Runs {
+    return view.changed(this.extent(info), this.#engine.dirtyWay);
   }
 
   /** Zeros behind the last element: what was written there is of nobody's. */
-  zeroTail(info: ArrayInfo, runs: Runs): void {
+  zeroTail(view: LayeredView, info: ArrayInfo, runs: Runs): void {
     const bytes = bytesOf(info);
     const last = this.extent(info);
     if (bytes === last || runs.count === 0) return;
     const end = (runs.data[2 * runs.count - 2] ?? 0) + (runs.data[2 * runs.count - 1] ?? 0);
-    if (end === last)
-      this.of(info)
-        .view.bytes(bytes, last - bytes)
-        .fill(0);
+    if (end === last) view.view.bytes(bytes, last - bytes).fill(0);
   }
 
   /** Bytes of changed pages in memory. */

@@ -1,6 +1,8 @@
+import type { DataFile } from "../memory/data-file.ts";
 import { PrivateView } from "../memory/private-view.ts";
 import type { ArrayEngine } from "./engine.ts";
 import type { LayeredView } from "./layered-view.ts";
+import type { ScratchFile } from "./scratch-file.ts";
 import type { SpillFile } from "./spill-file.ts";
 
 /** From so many bytes on what is overwritten in bulk does not go through memory: making the file for it takes time. */
@@ -16,19 +18,22 @@ export interface Written {
 }
 
 /**
- * What bulk calls write does not go through memory where there is much of it: what nobody has seen goes to where it is to
- * stay, the rest to where spills go.
+ * What bulk calls write does not go through private memory where there is much of it: what nobody has seen goes to where it
+ * is to stay, what lies behind all that was ever written to memory that is used again, and the rest, when it is much more,
+ * to where spills go.
  */
 export class BulkWrites {
   readonly #engine: ArrayEngine;
   readonly #spills: SpillFile;
+  readonly #scratch: ScratchFile;
   readonly #least: number;
   readonly #much: number;
 
   /** @param least bytes from which on it is worth while. @param spillBytes most bytes that may go through memory. */
-  constructor(engine: ArrayEngine, spills: SpillFile, least: number, spillBytes: number) {
+  constructor(engine: ArrayEngine, spills: SpillFile, scratch: ScratchFile, least: number, spillBytes: number) {
     this.#engine = engine;
     this.#spills = spills;
+    this.#scratch = scratch;
     this.#least = least;
     this.#much = Math.min(MUCH, spillBytes);
   }
@@ -49,13 +54,22 @@ export class BulkWrites {
       };
     const start = Math.ceil(offset / pageSize) * pageSize;
     const first = Math.min(end, Math.max(start, (this.#engine.firstFresh(id) ?? Number.POSITIVE_INFINITY) * pageSize));
-    const isSpilled = first - start >= this.#much && PrivateView.fits(1);
-    if (isSpilled) {
-      const { file, offset: place } = this.#spills.writeBlocks(first - start, part(start, first));
-      view.laySpilled(start, first - start, file, place);
-    }
+    const aside =
+      first > start && PrivateView.fits(1) ? this.#aside(view, start, first - start, part(start, first)) : undefined;
+    if (aside !== undefined) view.laySpilled(start, first - start, aside.file, aside.offset);
     if (end > first) this.#engine.writeFresh(id, first / pageSize, (end - first) / pageSize, part(first, end));
-    const from = isSpilled ? start : first;
-    return end > from && (isSpilled || end > first) ? { from, to: end } : none;
+    const from = aside === undefined ? first : start;
+    return end > from && (aside !== undefined || end > first) ? { from, to: end } : none;
+  }
+
+  /** Writes pages where only this transaction sees them, unless they are better written through the memory of the view. */
+  #aside(
+    view: LayeredView,
+    start: number,
+    length: number,
+    block: Block,
+  ): { file: DataFile; offset: number } | undefined {
+    if (length >= this.#much) return this.#spills.writeBlocks(length, block);
+    return length >= this.#least && start >= view.homeBytes ? this.#scratch.write(length, block) : undefined;
   }
 }

@@ -22,8 +22,9 @@ export class Changes {
     this.zeros.set(array, [...(this.zeros.get(array) ?? []), [first, end]]);
   }
 
-  /** As a commit writes it. */
-  meta(): MetaChange {
+  /** As a commit writes it; undefined when it has nothing of it. */
+  meta(): MetaChange | undefined {
+    if (this.infos.size === 0 && this.dropped.size === 0 && this.snapshots === undefined) return undefined;
     return {
       ...(this.infos.size > 0 ? { arrays: [...this.infos.values()] } : {}),
       ...(this.dropped.size > 0 ? { dropped: [...this.dropped] } : {}),
@@ -32,10 +33,7 @@ export class Changes {
   }
 
   clear(): void {
-    this.infos.clear();
-    this.dropped.clear();
-    this.zeros.clear();
-    this.created.clear();
+    for (const each of [this.infos, this.dropped, this.zeros, this.created]) if (each.size > 0) each.clear();
     this.snapshots = undefined;
   }
 

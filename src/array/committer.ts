@@ -16,9 +16,6 @@ import { keepWritten, type Settler } from "./settler.ts";
 import type { SharedState } from "./shared-state.ts";
 import type { Views } from "./views.ts";
 
-/** A commit of more pages is written to the home files after it, not in it. */
-const FEW_PAGES = 16;
-
 /** Whether all pages but those in the log are the home file's as they were before, and nothing else is shown. */
 function staysPlain({ change, images, direct, highWater, newHighWater }: Plan): boolean {
   const { view, zeros } = change;
@@ -36,6 +33,7 @@ export class Committer {
   readonly #fresh: FreshArrays;
   readonly #shared: SharedState;
   readonly #settler: Settler;
+  readonly #begun: () => void;
   readonly #pageSize: number;
   /** The error after which the connection is of no use any more. */
   poison: unknown;
@@ -51,6 +49,8 @@ export class Committer {
       fresh: FreshArrays;
       shared: SharedState;
       settler: Settler;
+      /** Called when the disk has begun with a record: what takes its time then costs nothing. */
+      begun: () => void;
     },
   ) {
     this.#folder = folder;
@@ -62,16 +62,21 @@ export class Committer {
     this.#fresh = parts.fresh;
     this.#shared = parts.shared;
     this.#settler = parts.settler;
+    this.#begun = parts.begun;
     this.#pageSize = parts.history.log.pageSize;
   }
 
-  /** Writes the images of a record, and its head in front of them; the crc of the head. */
+  /**
+   * Writes the images of a record, and its head in front of them; the crc of the head. `begin`: a sync is to follow, and
+   * the disk may begin.
+   */
   #writeRecord(
     segment: StoreFile,
     offset: number,
     plans: readonly Plan[],
     record: NewRecord,
     headSize: number,
+    begin: boolean,
   ): number {
     const size = this.#pageSize;
     const { sums, bodyBytes } = record;
@@ -98,6 +103,7 @@ export class Committer {
     const { head, crc } = encodeRecord(record, size);
     whole.set(head);
     segment.write(offset, whole);
+    if (begin) segment.begin(offset, whole.length);
     return crc;
   }
 
@@ -128,32 +134,45 @@ export class Committer {
     const settled = this.#shared.durable >= last;
     try {
       if (change.meta.arrays !== undefined) this.#homes.syncNames();
-      this.#writeHomes(plans, sums.subarray(imagePages));
+      this.#writeHomes(plans, sums, imagePages);
     } catch (error) {
-      throw this.#failedWith(plans, sums.subarray(imagePages), error);
+      throw this.#failedWith(plans, sums, imagePages, error);
     }
-    let crc: number;
+    let next: ReturnType<History["following"]>;
     try {
       const segment = log.prepare(place, bytes);
       const head = { epoch, txid, previous, runs, sums, bodyBytes, settled, meta: text };
-      crc = this.#writeRecord(segment, place.offset, plans, head, headSize);
+      const crc = this.#writeRecord(segment, place.offset, plans, head, headSize, durability === "full");
       log.own.add(txid);
+      this.#begun();
+      next = history.following({
+        epoch,
+        txid,
+        previous,
+        crc,
+        runs,
+        sums,
+        bodyBytes,
+        settled,
+        meta,
+        headBytes: headSize,
+        segment: place.segment,
+        offset: place.offset,
+      });
       if (durability === "full") {
-        const end = { ...place, txid, chain: crc };
         if (mutations.noLogSync) this.#shared.durable = txid;
-        else this.#applier.syncLog(end);
+        else this.#applier.syncLog(next.cursor);
       }
     } catch (error) {
       this.#unwrite(place.segment, place.offset);
       /* What could not be taken back may still come true. */
       if (this.poison !== undefined) throw new PoisonedError(this.#folder, error);
-      throw this.#failedWith(plans, sums.subarray(imagePages), error);
+      throw this.#failedWith(plans, sums, imagePages, error);
     }
-    const record = { epoch, txid, previous, crc, runs, sums, bodyBytes, settled, meta, headBytes: headSize, ...place };
     this.#shared.head = txid;
-    history.take(record);
+    history.accept(next);
     try {
-      this.#publish(plans, record);
+      this.#publish(plans, next.record);
     } catch (error) {
       /* It is committed; what shows it could not be set up. */
       this.poison = error;
@@ -178,10 +197,10 @@ export class Committer {
   }
 
   /** The error to throw, once it is known what the commit has left in home files. */
-  #failedWith(plans: readonly Plan[], sums: Uint32Array, error: unknown): unknown {
+  #failedWith(plans: readonly Plan[], sums: Uint32Array, imagePages: number, error: unknown): unknown {
     const reason = this.#failed(error);
     if (this.poison !== undefined) return reason;
-    let at = 0;
+    let at = imagePages;
     for (const { change, direct } of plans) {
       for (const { first, end } of change.fresh) at += end - first;
       this.#fresh.strayed(change.array, direct, sums.subarray(at));
@@ -197,10 +216,13 @@ export class Committer {
     return new PoisonedError(this.#folder, error);
   }
 
-  /** Fresh pages to their home files, and their checksums, and those that were written there already, into `sums`. */
-  #writeHomes(plans: readonly Plan[], sums: Uint32Array): void {
+  /**
+   * Fresh pages to their home files, and their checksums, and those that were written there already, into `sums` behind
+   * those of the images.
+   */
+  #writeHomes(plans: readonly Plan[], sums: Uint32Array, imagePages: number): void {
     const page = this.#pageSize;
-    let at = 0;
+    let at = imagePages;
     for (const { change, direct, highWater, newHighWater } of plans) {
       for (const { first, end, sums: known } of change.fresh) {
         sums.set(known.subarray(0, end - first), at);
@@ -229,10 +251,10 @@ export class Committer {
     const size = this.#pageSize;
     const { txid } = record;
     const eager = this.#applier.limit() >= txid;
-    const many = record.bodyBytes > FEW_PAGES * size && this.#options.dirtyWay !== "compare";
+    const isExact = this.#options.dirtyWay !== "compare";
     /* To show what others have committed may lay their home file over pages that were above its end before. */
     const alone = this.#history.unseen.length === 0;
-    const later = plans.map((plan) => eager && many && alone && staysPlain(plan));
+    const later = plans.map((plan) => eager && alone && isExact && staysPlain(plan));
     const segment = this.#history.log.segment(record.segment);
     /* Where the images of each array begin in the body, in pages. */
     const bodies: number[] = [];
@@ -249,7 +271,11 @@ export class Committer {
     };
     const early = alone ? undefined : plans.map((_, i) => keep(i));
     if (plans.length > 0 && alone && !later.includes(false)) this.#history.seen();
-    else this.#views.show(this.#shared.applied, new Map(plans.map((plan) => [plan.change.array, plan.highWater])));
+    else {
+      const own = new Map(plans.map((plan) => [plan.change.array, plan.highWater]));
+      const waiting = plans.filter((_, i) => later[i]).map((plan) => plan.change.array);
+      this.#views.show(this.#shared.applied, own, new Set(waiting));
+    }
     if (eager && !later.includes(true))
       try {
         this.#applier.apply(txid);
@@ -270,16 +296,20 @@ export class Committer {
       }
       const bringBack = early === undefined ? keep(i) : early[i];
       const home = newHighWater > 0 ? this.#homes.get(array) : undefined;
+      const covered = view.homeBytes;
       if (newHighWater > highWater) view.growHome(home?.file, newHighWater * size);
       if (!isHome) {
         this.#views.layRecord(view, array, record, false);
       } else if (view.plain && change.zeros.length === 0) {
         view.restore(change.runs, change.count);
       } else if (home !== undefined) {
-        /* Something else than the home file may lie there. */
+        /* Something else than the home file may lie there, but where it has just been laid. */
         for (const [page, end] of change.zeros) this.#layHome(view, home, page * size, (end - page) * size);
-        for (let k = 0; k < change.count; k++)
-          this.#layHome(view, home, change.runs[2 * k] ?? 0, change.runs[2 * k + 1] ?? 0);
+        for (let k = 0; k < change.count; k++) {
+          const start = change.runs[2 * k] ?? 0;
+          const end = Math.min(start + (change.runs[2 * k + 1] ?? 0), covered);
+          if (end > start) this.#layHome(view, home, start, end - start);
+        }
       }
       bringBack?.();
       view.forgetSpilled();

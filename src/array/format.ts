@@ -183,11 +183,24 @@ export function headBytes(runs: number, sums: number, metaBytes: number, pageSiz
   return Math.ceil(used / pageSize) * pageSize;
 }
 
-/** The head of a record, padded to whole pages, and its crc. */
+/** Mostly a head is one page: always the same memory. */
+let onePage: { readonly bytes: Uint8Array; readonly view: DataView } | undefined;
+
+function zeros(length: number, pageSize: number): { bytes: Uint8Array; view: DataView } {
+  if (length > pageSize || onePage?.bytes.length !== length) {
+    const bytes = new Uint8Array(length);
+    const made = { bytes, view: over(bytes) };
+    if (length === pageSize) onePage = made;
+    return made;
+  }
+  onePage.bytes.fill(0);
+  return onePage;
+}
+
+/** The head of a record, padded to whole pages, and its crc. The head is to be used before the next one is made. */
 export function encodeRecord(record: NewRecord, pageSize: number): { head: Uint8Array; crc: number } {
   const { runs, sums, meta } = record;
-  const bytes = new Uint8Array(headBytes(runs.length, sums.length, meta.length, pageSize));
-  const view = over(bytes);
+  const { bytes, view } = zeros(headBytes(runs.length, sums.length, meta.length, pageSize), pageSize);
   bytes.set(recordMagic);
   putNumber(view, 8, record.epoch);
   putNumber(view, 16, record.txid);

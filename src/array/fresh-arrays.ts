@@ -170,6 +170,7 @@ export class FreshArrays {
       if (!committed) this.#homes.remove(array);
       this.#shared.unreserve(array);
     }
+    if (this.#held.size === 0) return;
     this.#held.clear();
     this.#failed.clear();
     this.#strayed.clear();

@@ -11,6 +11,13 @@ export function startOf({ segment, offset, applied, chain }: Superblock): Cursor
   return { segment, offset, txid: applied, chain };
 }
 
+/** A record, and where the log and the catalogue stand behind it. */
+interface Following {
+  readonly record: LogRecord;
+  readonly cursor: Cursor;
+  readonly catalogue: Catalogue;
+}
+
 /**
  * What one connection has read: the newest superblock, the log behind it, and the catalogue that follows from both. It
  * stands at one transaction, the cursor.
@@ -70,10 +77,20 @@ export class History {
     return [...byId.values()];
   }
 
-  take(record: LogRecord): void {
+  /** What this connection will have read with a record that continues the cursor. */
+  following(record: LogRecord): Following {
+    return { record, cursor: after(record), catalogue: advance(this.catalogue, record.runs, record.meta) };
+  }
+
+  /** It has read it. */
+  accept({ record, cursor, catalogue }: Following): void {
     this.records.push(record);
-    this.cursor = after(record);
-    this.catalogue = advance(this.catalogue, record.runs, record.meta);
+    this.cursor = cursor;
+    this.catalogue = catalogue;
+  }
+
+  take(record: LogRecord): void {
+    this.accept(this.following(record));
   }
 
   /** Reads on until the cursor stands at `target`; the new records, or undefined when all views must be reset. */

@@ -202,7 +202,7 @@ export class LayeredView {
 
   /** Whether nothing is laid here but the home file, each page at its place, and zeros behind it. */
   get plain(): boolean {
-    return this.#plain;
+    return this.#plain && this.#spilled.length === 0;
   }
 
   /** How many parts of files and zeros are laid here. */
@@ -294,7 +294,10 @@ export class LayeredView {
 
   /** The transaction has written a range of pages to a file that only it knows. */
   laySpilled(start: number, length: number, file: DataFile, offset: number): void {
+    const plain = this.#plain;
     this.lay(start, length, file, offset);
+    /* Until something else is laid here, which comes before `forgetSpilled`. */
+    this.#plain = plain;
     this.#spilled.push({ start, length, file, offset });
   }
 

@@ -33,6 +33,8 @@ export class Log {
   #removed: StoreFile[] = [];
   /** Segment that has been written and not synced. */
   #unsynced: StoreFile | undefined;
+  /** How long a segment is at least: nobody makes it shorter. */
+  #known: { readonly file: StoreFile; readonly size: number } | undefined;
   /** Bytes of the last record that was written here. */
   #lastBytes = 0;
   /** Segments whose names are known to be on the disk. */
@@ -154,10 +156,13 @@ export class Log {
     if (place.offset === 0 && !this.#named.has(place.segment) && !mutations.trustNames) syncFolder(this.folder);
     this.#named.add(place.segment);
     if (this.#unsynced !== undefined && this.#unsynced !== file) this.sync();
-    const size = file.size();
-    const step = Math.min(STEP, this.segmentBytes / 4);
-    if (bytes < step && place.offset + bytes > size)
-      file.write(size, new Uint8Array(Math.min(step, Math.max(bytes, this.segmentBytes - size))));
+    if (this.#known?.file !== file || place.offset + bytes > this.#known.size) {
+      const size = file.size();
+      this.#known = { file, size };
+      const step = Math.min(STEP, this.segmentBytes / 4);
+      if (bytes < step && place.offset + bytes > size)
+        file.write(size, new Uint8Array(Math.min(step, Math.max(bytes, this.segmentBytes - size))));
+    }
     this.#lastBytes = bytes;
     this.#unsynced = file;
     return file;

@@ -82,7 +82,6 @@ export class PageLog implements ArrayEngine {
     this.#settler = new Settler(history, applier, shared);
     const settler = this.#settler;
     const fresh = this.#fresh;
-    this.#committer = new Committer(folder, options, { history, homes, views, applier, fresh, shared, settler });
     this.#upkeep = new Upkeep({
       options,
       history,
@@ -94,6 +93,8 @@ export class PageLog implements ArrayEngine {
         this.#committer.poison = error;
       },
     });
+    const begun = (): void => this.#upkeep.soon();
+    this.#committer = new Committer(folder, options, { history, homes, views, applier, fresh, shared, settler, begun });
   }
 
   /**
@@ -321,13 +322,17 @@ export class PageLog implements ArrayEngine {
     return new PoisonedError(this.folder, error);
   }
 
-  async #locked<T>(work: () => T): Promise<T> {
+  async #waitForLock(): Promise<void> {
     const end = performance.now() + this.#options.lockTimeout;
     for (let wait = 0; !this.#shared.tryCommitLock(); wait = Math.min(wait + 1, 20)) {
       if (performance.now() > end) throw new LockedError(builtin("path").join(this.folder, "lock"));
       await pause(wait);
       if (this.#closed) throw new ClosedError(this.folder);
     }
+  }
+
+  async #locked<T>(work: () => T): Promise<T> {
+    if (!this.#shared.tryCommitLock()) await this.#waitForLock();
     try {
       this.#live();
       return work();
@@ -351,9 +356,7 @@ export class PageLog implements ArrayEngine {
       if (history.unseen === "reset") throw new SnapshotTooOldError(this.folder);
       if (!mutations.noConflicts)
         checkConflicts(change, history.unseen, this.pageSize, history.nameOf, history.shown.catalogue.arrays);
-      const txid = this.#committer.write(change, durability);
-      this.#upkeep.soon();
-      return txid;
+      return this.#committer.write(change, durability);
     });
   }
 

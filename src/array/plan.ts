@@ -30,7 +30,14 @@ interface Plans {
   readonly sumCount: number;
 }
 
+const none = new Float64Array(0);
+
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/** Whether pages [first, end) lie where the transaction has written home what a savepoint may come back to. */
+function coversKept({ keepsFresh, fresh }: ChangedPages, first: number, end: number): boolean {
+  return keepsFresh && fresh.some((range) => range.first < end && first < range.end);
+}
 
 /** Splits what changed into pages for the log and pages that nobody can see yet, which go home at once. */
 export function planCommit(
@@ -42,57 +49,53 @@ export function planCommit(
   const size = history.log.pageSize;
   let body = 0;
   const home: Writable<PageRun>[] = [];
-  const plans = changes.map((change) => {
-    const { array } = change;
+  const plans: Plan[] = [];
+  for (const change of changes) {
+    const { array, count } = change;
     const known = history.info(array) ?? meta.arrays?.find(({ id }) => id === array);
     const highWater = known?.highWater ?? 0;
-    const zero = (page: number, end: number): PageRun => ({ array, kind: "zero", page, count: end - page, body: 0 });
+    const runs: Writable<PageRun>[] = [];
     /* Behind the high water all is zeros, and direct pages may be written there. */
-    const runs = change.zeros
-      .filter(([page]) => page < highWater)
-      .map(([page, end]) => zero(page, Math.min(end, highWater)));
-    /* Each changed run has at most one part of either kind. */
-    const images = new Float64Array(2 * change.count);
-    let imageCount = 0;
-    const direct: number[] = [];
-    let end = highWater;
-    const addImage = (page: number, count: number): void => {
-      runs.push({ array, kind: "image", page, count, body });
-      images[2 * imageCount] = page * size;
-      images[2 * imageCount + 1] = count * size;
-      imageCount++;
-      body += count;
-      if (page + count > end) end = page + count;
-    };
-    const addDirect = (page: number, count: number): void => {
-      const run: PageRun = { array, kind: "direct", page, count, body: 0 };
+    for (const [page, end] of change.zeros)
+      if (page < highWater) runs.push({ array, kind: "zero", page, count: Math.min(end, highWater) - page, body: 0 });
+    for (const { first, end } of change.fresh) {
+      const run: PageRun = { array, kind: "direct", page: first, count: end - first, body: 0 };
       runs.push(run);
       home.push(run);
-      if (page + count > end) end = page + count;
-    };
-    for (const { first, end: to } of change.fresh) addDirect(first, to - first);
-    for (let i = 0; i < change.count; i++) {
-      const page = (change.runs[2 * i] ?? 0) / size;
-      const count = (change.runs[2 * i + 1] ?? 0) / size;
-      const below = Math.min(count, Math.max(0, highWater - page));
-      const isKept = change.keepsFresh && change.fresh.some(({ first, end: to }) => first < page + count && page < to);
-      if (isKept || (count - below) * size < directBytes) {
-        addImage(page, count);
-        continue;
-      }
-      if (below > 0) addImage(page, below);
-      addDirect(page + below, count - below);
-      direct.push((page + below) * size, (count - below) * size);
     }
-    return {
+    /* Each changed run has at most one part of either kind. */
+    const images = new Float64Array(2 * count);
+    let imageCount = 0;
+    const direct: number[] = [];
+    for (let i = 0; i < count; i++) {
+      const page = (change.runs[2 * i] ?? 0) / size;
+      const pages = (change.runs[2 * i + 1] ?? 0) / size;
+      let below = Math.min(pages, Math.max(0, highWater - page));
+      if ((pages - below) * size < directBytes || coversKept(change, page, page + pages)) below = pages;
+      if (below > 0) {
+        runs.push({ array, kind: "image", page, count: below, body });
+        images[imageCount++] = page * size;
+        images[imageCount++] = below * size;
+        body += below;
+      }
+      if (below === pages) continue;
+      const run: PageRun = { array, kind: "direct", page: page + below, count: pages - below, body: 0 };
+      runs.push(run);
+      home.push(run);
+      direct.push(run.page * size, run.count * size);
+    }
+    let newHighWater = highWater;
+    for (const { kind, page, count: pages } of runs)
+      if (kind !== "zero" && page + pages > newHighWater) newHighWater = page + pages;
+    plans.push({
       change,
       runs,
-      images: images.subarray(0, 2 * imageCount),
-      direct: Float64Array.from(direct),
+      images: imageCount === images.length ? images : images.subarray(0, imageCount),
+      direct: direct.length === 0 ? none : Float64Array.from(direct),
       highWater,
-      newHighWater: end,
-    };
-  });
+      newHighWater,
+    });
+  }
   const imagePages = body;
   /* Checksums of direct pages follow those of the images. */
   for (const run of home) {

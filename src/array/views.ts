@@ -70,12 +70,15 @@ export class Views {
     this.#views.delete(array);
   }
 
-  /** Makes views show what is unseen. `own`: what is above these pages is not in the files yet. */
-  show(applied: number, own: ReadonlyMap<number, number> = new Map()): void {
+  /**
+   * Makes views show what is unseen. `own`: what is above these pages is not in the files yet. `kept`: arrays whose views
+   * show it, out of private pages.
+   */
+  show(applied: number, own: ReadonlyMap<number, number> = new Map(), kept: ReadonlySet<number> = new Set()): void {
     const { unseen } = this.#history;
     for (const [array, view] of this.#views) {
       const info = this.#history.info(array);
-      if (info === undefined) continue;
+      if (info === undefined || kept.has(array)) continue;
       if (
         unseen === "reset" ||
         view.layered > MOST_LAYERS ||

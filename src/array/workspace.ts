@@ -6,14 +6,18 @@ import type { ArrayInfo } from "./catalogue.ts";
 import { Changes } from "./changes.ts";
 import type { DType } from "./dtype.ts";
 import type { ArrayEngine, ChangedPages, Durability } from "./engine.ts";
+import type { MetaChange } from "./format.ts";
 import type { LayeredView } from "./layered-view.ts";
 import { OpenArrays } from "./open-arrays.ts";
 import { Savepoints } from "./savepoints.ts";
+import { ScratchFile } from "./scratch-file.ts";
 import { SpillFile } from "./spill-file.ts";
 import { SpillTimer } from "./spill-timer.ts";
 import { StoreBacking } from "./store-backing.ts";
 import type { StoreOptions } from "./store-options.ts";
 import { type Savepoint, Transaction } from "./transaction.ts";
+
+const nothing: MetaChange = {};
 
 /** What a connection works on: its arrays, their memory, and the transaction that changes them. */
 export class Workspace {
@@ -24,6 +28,7 @@ export class Workspace {
   readonly #options: StoreOptions;
   readonly #memory: ArrayMemory;
   readonly #spills: SpillFile;
+  readonly #scratch = new ScratchFile();
   readonly #spillTimer: SpillTimer;
   readonly #spillBytes: number;
   readonly #bulk: BulkWrites;
@@ -42,7 +47,7 @@ export class Workspace {
     this.#spills = new SpillFile(engine.folder);
     this.arrays = new OpenArrays(engine, this.changes);
     this.#memory = new ArrayMemory(engine, this.arrays, this.changes, this.#spills, reserve);
-    this.#bulk = new BulkWrites(engine, this.#spills, directBytes, spillBytes);
+    this.#bulk = new BulkWrites(engine, this.#spills, this.#scratch, directBytes, spillBytes);
     this.#savepoints = new Savepoints(engine, this.arrays, this.#memory, this.changes, this.#spills);
     /* Other ways to find changed pages take too long to be used again and again. */
     const interval = engine.dirtyWay === "scan" && at === undefined ? spillInterval : 0;
@@ -193,8 +198,8 @@ export class Workspace {
       if (info === undefined || !this.#engine.isMapped(id)) continue;
       const view = this.#memory.of(info);
       if (view.view.lost) throw this.#engine.lostPages(id, view.view.lostAt);
-      const runs = this.#memory.changed(id);
-      this.#memory.zeroTail(info, runs);
+      const runs = this.#memory.changedIn(view, info);
+      this.#memory.zeroTail(view, info, runs);
       const zeros = this.changes.zeros.get(id) ?? [];
       const fresh = this.#engine.fresh(id);
       if (runs.count === 0 && zeros.length === 0 && fresh.length === 0) continue;
@@ -209,14 +214,17 @@ export class Workspace {
       this.#engine.checkWritable(this.arrays.used.some((id) => this.#memory.changed(id).count > 0));
     const pages = this.#changedPages();
     const meta = this.changes.meta();
-    if (pages.length === 0 && Object.keys(meta).length === 0) {
+    if (pages.length === 0 && meta === undefined) {
       this.#engine.checkSnapshot();
       this.#engine.dropEqual();
       this.#ended(true);
       return this.#engine.snapshot;
     }
     let waited = false;
-    const committed = this.#engine.commit(() => ({ pages: waited ? this.#changedPages() : pages, meta }), durability);
+    const committed = this.#engine.commit(
+      () => ({ pages: waited ? this.#changedPages() : pages, meta: meta ?? nothing }),
+      durability,
+    );
     waited = true;
     const txid = await committed;
     for (const id of this.changes.dropped) this.arrays.forget(id);
@@ -231,6 +239,7 @@ export class Workspace {
     this.#savepoints.clear();
     this.#unspilled = 0;
     this.#spills.drop();
+    this.#scratch.drop();
     this.#engine.end(committed);
   }
 
@@ -261,6 +270,7 @@ export class Workspace {
     this.#spillTimer.stop();
     this.#closed = true;
     this.#spills.drop();
+    this.#scratch.close();
     this.#engine.close();
   }
 }

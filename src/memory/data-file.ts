@@ -150,6 +150,12 @@ export class DataFile implements Tracked {
     return new DataFile(openDescriptor(name, true, { exclusive, mode }), name, true, false);
   }
 
+  /** A file without a name, in memory; undefined where the system has none, or no descriptor is left. */
+  static inMemory(label: string): DataFile | undefined {
+    const fd = native().calls.oc_memory_file(pathBytes(label), 0);
+    return fd < 0 ? undefined : new DataFile(fd, label, true, true);
+  }
+
   /** Takes over a descriptor of our own making. */
   static adopt(fd: number, path: string, writable: boolean): DataFile {
     return new DataFile(fd, path, writable, true);

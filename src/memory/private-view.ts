@@ -130,23 +130,24 @@ export class PrivateView {
 
   /** Pages of [start, start + length) that were written. */
   dirty(start: number, length: number, way: "scan" | "pagemap"): Runs {
-    const { calls } = native();
-    const parts: Float64Array[] = [];
-    let count = 0;
-    for (let at = start; at < start + length; ) {
-      const got = check(
-        calls.oc_dirty(this.address + at, start + length - at, WAY[way] ?? 0, scanned, CAPACITY),
-        "scan",
-        this.what,
-      );
-      const part = scanned.slice(0, 2 * got);
+    const scan = (at: number): Float64Array => {
+      const { calls } = native();
+      const got = calls.oc_dirty(this.address + at, start + length - at, WAY[way] ?? 0, scanned, CAPACITY);
+      const part = scanned.slice(0, 2 * check(got, "scan", this.what));
       for (let i = 0; i < part.length; i += 2) part[i] = at + (part[i] ?? 0);
+      return part;
+    };
+    const first = scan(start);
+    if (first.length < 2 * CAPACITY) return { data: first, count: first.length / 2 };
+    const parts = [first];
+    let count = CAPACITY;
+    for (let part = first; part.length === 2 * CAPACITY; ) {
+      const at = (part[2 * CAPACITY - 2] ?? 0) + (part[2 * CAPACITY - 1] ?? 0);
+      if (at >= start + length) break;
+      part = scan(at);
       parts.push(part);
-      count += got;
-      if (got < CAPACITY) break;
-      at = (part[2 * got - 2] ?? 0) + (part[2 * got - 1] ?? 0);
+      count += part.length / 2;
     }
-    if (parts.length === 1) return { data: parts[0] as Float64Array, count };
     const data = new Float64Array(2 * count);
     let at = 0;
     for (const part of parts) {

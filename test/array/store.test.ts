@@ -258,6 +258,35 @@ describe("a transaction", () => {
     two.close();
     assert.equal(store(one.folder).array("a").get(1900), -19);
   });
+
+  it("keeps what it wrote below pages that another has committed since: the array was not written so far before", async () => {
+    const one = store(tempFolder());
+    await one.transact(() => void one.create("a", { dtype: "f64", shape: 64 * PAGE }));
+    const two = store(one.folder);
+    const transaction = two.begin();
+    const view = two.array("a", "f64").typed();
+    for (let page = 0; page < 20; page++) view[page * PAGE] = page + 1;
+    await one.transact(() => {
+      one.array("a", "f64").typed()[40 * PAGE] = 41;
+    });
+    await transaction.commit();
+    const check = (values: ArrayLike<number>): void => {
+      for (let page = 0; page < 64; page++)
+        assert.equal(values[page * PAGE], page < 20 || page === 40 ? page + 1 : 0, `page ${page}`);
+    };
+    check(view);
+    await new Promise((resolve) => setImmediate(resolve));
+    await two.transact(() => {
+      check(view);
+      view[50 * PAGE] = 51;
+    });
+    await two.transact(() => {
+      view[50 * PAGE] = 0;
+    });
+    check(view);
+    one.refresh();
+    check(one.array("a", "f64").typed());
+  });
 });
 
 describe("shapes in a store", () => {
