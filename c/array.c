@@ -275,16 +275,15 @@ static void wrote(write_behind *behind, double at, double length) {
 
 /* Another thread may write to the memory meanwhile: what is summed and what is written must be the same, so both are of a
  * copy, which the processor's cache still holds. */
-#define LOG_BYTES ((size_t)1 << 18)
+#define LOG_BYTES ((size_t)1 << 16)
 
 double oc_log_runs(int32_t fd, double offset, double address, const double *runs, double count, double page,
                    uint32_t *sums) {
-  uint8_t *copy = malloc(LOG_BYTES);
-  if (!copy) return -ENOMEM;
+  uint8_t copy[LOG_BYTES];
   write_behind behind = {fd, offset, offset, BEHIND_LOG};
   size_t gathered = 0, total = (size_t)count;
   double done = 0;
-  for (size_t i = 0; i < total && done >= 0; i++) {
+  for (size_t i = 0; i < total; i++) {
     const uint8_t *start = (const uint8_t *)OC_POINTER(address) + (size_t)runs[2 * i];
     size_t left = (size_t)runs[2 * i + 1];
     while (left > 0) {
@@ -296,16 +295,12 @@ double oc_log_runs(int32_t fd, double offset, double address, const double *runs
       if (gathered < LOG_BYTES && (left > 0 || i + 1 < total)) continue;
       sums = add_sums(copy, gathered, (size_t)page, sums);
       double got = put_all(fd, copy, gathered, offset + done);
-      if (got < 0) {
-        done = got;
-        break;
-      }
+      if (got < 0) return got;
       wrote(&behind, offset + done, got);
       done += got;
       gathered = 0;
     }
   }
-  free(copy);
   return done;
 }
 
