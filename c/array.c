@@ -439,11 +439,12 @@ static void give_back(uint8_t *page, const uint8_t *taken, const uint8_t *filed,
 }
 
 /* Takes the private pages of a part of one mapping away, all at once, and leaves the mapping as it was: no write can come
- * between a look at such a page and its end. Where they are now, or MAP_FAILED (Linux before 5.13, several mappings). */
+ * between a look at such a page and its end. Where they are now, or MAP_FAILED (Linux before 5.13, several mappings). The
+ * system looks at the last argument with this flag too, which C libraries do not say: it must be there. */
 static uint8_t *take_pages(uint8_t *start, size_t length) {
 #if defined(__linux__)
   enum { DONTUNMAP = 4 };
-  return mremap(start, length, length, MREMAP_MAYMOVE | DONTUNMAP);
+  return mremap(start, length, length, MREMAP_MAYMOVE | DONTUNMAP, NULL);
 #else
   (void)start, (void)length;
   return MAP_FAILED;
@@ -457,9 +458,15 @@ double oc_release_runs(double address, const double *runs, double count, int32_t
   double result = 0;
   for (size_t i = 0; i < (size_t)count && result >= 0; i++) {
     uint8_t *start = (uint8_t *)OC_POINTER(address) + (size_t)runs[2 * i];
+    size_t most = WINDOW;
     for (size_t left = (size_t)runs[2 * i + 1]; left > 0 && result >= 0;) {
-      size_t span = left < WINDOW ? left : WINDOW;
+      size_t span = left < most ? left : most;
       uint8_t *taken = take_pages(start, span);
+      if (taken == MAP_FAILED && span > page) {
+        /* One page is of one mapping. */
+        most = page;
+        continue;
+      }
       for (size_t at = 0; at < span; at += page) {
         const uint8_t *bytes = window_next(&window, page, &result);
         if (!bytes && taken == MAP_FAILED) break;

@@ -5,6 +5,9 @@ import fs from "node:fs";
 import path from "node:path";
 import { afterEach, describe, it } from "vitest";
 import { type ArrayStore, openStore, type StoreOptions } from "../../src/array/main.ts";
+import { pageSize } from "../../src/memory/page.ts";
+import { PrivateView } from "../../src/memory/private-view.ts";
+import { StoreFile } from "../../src/memory/store-file.ts";
 import { cleanTemp, tempFolder } from "../support/temp.ts";
 
 const open: ArrayStore[] = [];
@@ -91,5 +94,40 @@ describe("reads that go on while a commit is written", () => {
         assert.equal(wrong, -1, `round ${round}: ${bytes[wrong]} at ${wrong}`);
       }
       fs.closeSync(fd);
+    }, 60_000);
+});
+
+describe("pages that are given back while a call writes to them", () => {
+  for (const [what, pieces] of [
+    ["one mapping", 1],
+    ["several mappings", 4],
+  ] as const)
+    it(`keep all that it writes: ${what}`, async () => {
+      const size = 64 * pageSize();
+      const folder = tempFolder();
+      const written = new Uint8Array(size).fill(0xee);
+      fs.writeFileSync(path.join(folder, "source"), written);
+      const source = fs.openSync(path.join(folder, "source"), "r");
+      const files = Array.from({ length: pieces }, (_, i) => StoreFile.create(path.join(folder, `file${i}`)));
+      const view = new PrivateView("a view", size);
+      for (const [i, file] of files.entries()) {
+        file.truncate(size);
+        view.lay((i * size) / pieces, size / pieces, file.file, (i * size) / pieces);
+      }
+      const bytes = view.bytes(0, size) as Uint8Array<ArrayBuffer>;
+      for (let round = 0; round < 400; round++) {
+        bytes.fill(round % 200);
+        for (const file of files) file.write(0, new Uint8Array(size).fill(round % 200));
+        const read = new Promise<number>((resolve) => fs.read(source, bytes, 0, size, 0, (_, count) => resolve(count)));
+        const until = performance.now() + Math.random() * 0.3;
+        while (performance.now() < until);
+        view.release(Float64Array.of(0, size), 1, (files[0] as StoreFile).file, 0);
+        assert.equal(await read, size);
+        const wrong = bytes.findIndex((byte) => byte !== 0xee);
+        assert.equal(wrong, -1, `round ${round}: ${bytes[wrong]} at ${wrong}`);
+      }
+      view.close();
+      for (const file of files) file.close();
+      fs.closeSync(source);
     }, 60_000);
 });
