@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import { afterEach, describe, it } from "vitest";
 import { type ArrayStore, openStore, type StoreOptions } from "../../src/array/main.ts";
-import { DiskFullError } from "../../src/errors.ts";
+import { DiskFullError, PoisonedError } from "../../src/errors.ts";
 import { type DirtyWay, PrivateView } from "../../src/memory/private-view.ts";
 import { diskError, observeDisk } from "../../src/memory/store-file.ts";
 import { cleanTemp, tempFolder } from "../support/temp.ts";
@@ -168,6 +168,55 @@ describe("values appended in bulk", () => {
     }
     assert.ok(failed >= 3, `${failed}`);
     assert.deepEqual(one.engine.verify(), []);
+  });
+
+  it("are there as a whole or not at all when the disk fails at any step", async () => {
+    let failed = 0;
+    for (let step = 0, reached = true; reached; step++) {
+      const one = await two();
+      const transaction = one.begin();
+      one.array("a", "f64").append(numbers(MIB, step));
+      let left = step;
+      reached = false;
+      observeFolder(one.folder, ({ kind, path: file }) => {
+        if (kind === "open" || left-- !== 0) return undefined;
+        reached = true;
+        throw diskError("EIO", kind, file);
+      });
+      let isCommitted = false;
+      try {
+        await transaction.commit();
+        isCommitted = true;
+      } catch (error) {
+        assert.ok(error instanceof PoisonedError, String(error));
+        failed++;
+      }
+      observeDisk(undefined);
+      one.engine[Symbol.dispose]();
+      const again = store(one.folder);
+      const a = again.array("a", "f64");
+      if (isCommitted) assert.equal(a.size, 700 + MIB);
+      if (a.size !== 700) assert.deepEqual(a.typed(700), numbers(MIB, step));
+      assert.deepEqual(a.typed(0, 700), numbers(700, 0));
+      assert.deepEqual(again.engine.verify(), []);
+      again.close();
+    }
+    assert.ok(failed >= 3, `${failed}`);
+  });
+
+  it("leave no private memory behind", async () => {
+    const one = await two();
+    const a = one.array("a", "f64");
+    const values = numbers(3 * MIB, 0);
+    const anonymous = (): number =>
+      Number(/RssAnon:\s*(\d+)/.exec(fs.readFileSync("/proc/self/status", "latin1"))?.[1]) / 1024;
+    await one.transact(() => a.append(values));
+    const before = anonymous();
+    for (let i = 0; i < 40; i++) await one.transact(() => a.append(values));
+    one.refresh();
+    const grown = anonymous() - before;
+    assert.ok(grown < 40, `${grown} MiB for 120 MiB`);
+    assert.equal(a.sum(), 41 * ((3 * MIB * (3 * MIB - 1)) / 2) + (700 * 699) / 2);
   });
 
   it("while somebody reads an older snapshot, who sees nothing of them", async () => {
