@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import { afterEach, describe, it } from "vitest";
 import { type ArrayStore, openStore, type StoreOptions } from "../../src/array/main.ts";
-import { DiskFullError, PoisonedError } from "../../src/errors.ts";
+import { DiskFullError, LimitError, PoisonedError } from "../../src/errors.ts";
+import { pageSize } from "../../src/memory/page.ts";
 import { type DirtyWay, PrivateView } from "../../src/memory/private-view.ts";
 import { diskError, observeDisk } from "../../src/memory/store-file.ts";
 import { cleanTemp, tempFolder } from "../support/temp.ts";
@@ -202,6 +203,32 @@ describe("values appended in bulk", () => {
       again.close();
     }
     assert.ok(failed >= 3, `${failed}`);
+  });
+
+  it("go through memory where the process has no mappings left for others", async () => {
+    const one = await two();
+    const reader = store(one.folder);
+    const a = one.array("a", "f64");
+    const before = scratchFiles();
+    const spare = new PrivateView("a spare one", pageSize());
+    try {
+      while (PrivateView.fits(1)) spare.lay(0, pageSize(), undefined, 0);
+      for (let i = 0; i < 3; i++) {
+        const transaction = one.begin();
+        a.append(numbers(MIB, i));
+        assert.equal(scratchFiles(), before);
+        assert.throws(() => transaction.savepoint(), LimitError);
+        await transaction.commit();
+        reader.refresh();
+        assert.deepEqual(reader.array("a", "f64").typed(700 + i * MIB), numbers(MIB, i));
+      }
+    } finally {
+      spare.close();
+    }
+    await one.transact(() => a.append(numbers(MIB, 3)));
+    assert.equal(scratchFiles(), before + 1);
+    for (let i = 0; i < 4; i++) assert.deepEqual(a.typed(700 + i * MIB, MIB), numbers(MIB, i));
+    assert.deepEqual(one.engine.verify(), []);
   });
 
   it("leave no private memory behind", async () => {

@@ -51,6 +51,37 @@ describe("Workers", () => {
     }
   }, 120_000);
 
+  it("append in bulk to one array, each whole and none twice", async () => {
+    const store = openStore(tempFolder(), { reserve: 2 ** 26 });
+    try {
+      await store.transact(() => store.create("a", { dtype: "f64", shape: 0 }));
+      const reference = store.array("a").reference();
+      const times = 6;
+      const lengths = [2 ** 17, 2 ** 17 + 700];
+      const answers = lengths.map((append) => {
+        const worker = new Worker(new URL("../fixtures/array.worker.ts", import.meta.url));
+        workers.push(worker);
+        worker.postMessage({ reference, times, append });
+        return once(worker, "message") as Promise<[{ error?: string }]>;
+      });
+      for (const [{ error }] of await Promise.all(answers)) assert.equal(error, undefined);
+      store.refresh();
+      const values = store.array("a", "f64").typed();
+      const seen = new Map(lengths.map((length) => [length, 0]));
+      for (let at = 0; at < values.length; ) {
+        const length = values[at] as number;
+        const part = values.subarray(at, at + length);
+        if (part.length !== length || !part.every((value) => value === length)) assert.fail(`torn at ${at}`);
+        seen.set(length, (seen.get(length) ?? 0) + 1);
+        at += length;
+      }
+      assert.deepEqual([...seen.values()], [times, times]);
+      assert.deepEqual(store.engine.verify(), []);
+    } finally {
+      store.close();
+    }
+  }, 120_000);
+
   it("a reference to what is not there is an error, and makes nothing", async () => {
     const folder = tempFolder();
     const nowhere = { kind: "outcore.array", store: `${folder}/none`, name: "a", index: [] } as const;
