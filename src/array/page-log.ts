@@ -261,8 +261,9 @@ export class PageLog implements ArrayEngine {
     return this.#views.find(array) !== undefined;
   }
 
-  fetch(array: number, reserve: number): Promise<LayeredView> {
-    return Promise.resolve(this.view(array, reserve));
+  /** All of a store lies on this machine. */
+  fetch(): Promise<void> {
+    return this.#closed ? Promise.reject(new ClosedError(this.folder)) : Promise.resolve();
   }
 
   reserve(first: number): number {

@@ -49,6 +49,10 @@ class MappedBacking implements Backing {
     return this.mapping.piece(offset, length);
   }
 
+  fetch(): Promise<void> {
+    return Promise.resolve();
+  }
+
   resize(): void {
     throw new InvalidArgumentError(`${this.name} cannot be resized; only arrays of a store can`);
   }
