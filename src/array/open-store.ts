@@ -43,10 +43,14 @@ export function openStore(path: string | URL, options: StoreOptions = {}): Array
 }
 
 /**
- * Opens what a reference names: a part of an array of a store, in a connection of its own, or of an array over a file.
- * @throws {NotFoundError} when store, array or file are not there. {StaleHandleError} when another file has its place.
+ * Opens what a reference names of an array of a store, in a connection of its own.
+ * @throws {NotFoundError} when there is no such store or array.
  */
 export function openReference(reference: ArrayReference, options?: StoreOptions): { store: ArrayStore; view: NdView };
+/**
+ * Opens what a reference names of an array over a file.
+ * @throws {NotFoundError} when there is no such file. {StaleHandleError} when another has its place.
+ */
 export function openReference(reference: FileReference): { file: PlainArray<DType>; view: NdView };
 export function openReference(
   reference: ArrayReference | FileReference,
