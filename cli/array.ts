@@ -12,7 +12,7 @@ import {
   PermissionError,
 } from "../src/array/main.ts";
 import { type NpyHeader, npyHeader, readNpyHeader } from "./npy.ts";
-import { bytes, say, table } from "./terminal.ts";
+import { bytes, counted, progress, say, table } from "./terminal.ts";
 
 const PIECE = 2 ** 24;
 
@@ -47,8 +47,8 @@ function check(folder: string): Promise<void> {
     for (const error of wrong) say(error.message);
     say(
       wrong.length === 0
-        ? `every checksum of superblock, log and home files holds; ${store.names.length} arrays`
-        : `${wrong.length} errors`,
+        ? `every checksum of superblock, log and home files holds; ${counted(store.names.length, "array")}`
+        : counted(wrong.length, "error"),
     );
     if (wrong.length > 0) globalThis.process.exitCode = 1;
   });
@@ -80,23 +80,26 @@ function exportArray(folder: string, name: string, file: string, { at }: { at?: 
     const transaction = store.begin();
     const array = store.array(name);
     const fd = openFile(file, "wx");
+    const bar = progress("export", array.nbytes);
     let whole = false;
     try {
       let end = 0;
       const write = (part: Uint8Array): void => {
         for (let done = 0; done < part.length; ) done += fs.writeSync(fd, part, done, part.length - done, end + done);
         end += part.length;
+        bar.add(part.length);
       };
       if (file.endsWith(".npy")) write(npyHeader(array.dtype, array.shape, array.order));
       for (const { data } of array.blocks(PIECE / array.itemSize))
         write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-      say(`${name}: ${array.dtype} [${array.shape.join(", ")}], ${bytes(array.nbytes)} to ${file}`);
       whole = true;
     } finally {
+      bar.stop();
       fs.closeSync(fd);
       if (!whole) fs.rmSync(file);
       transaction.abort();
     }
+    say(`${name}: ${array.dtype} [${array.shape.join(", ")}], ${bytes(array.nbytes)} to ${file}`);
   };
   return withStore(folder, work, { at });
 }
@@ -104,18 +107,33 @@ function exportArray(folder: string, name: string, file: string, { at }: { at?: 
 interface ImportOptions {
   dtype?: DType;
   shape?: string;
-  order: string;
+  order?: "C" | "F";
+}
+
+/** "100,3" as a list. */
+function lengthsOf(text: string): number[] {
+  const parts = text.split(",").map((part) => part.trim());
+  if (!parts.every((part) => /^\d{1,15}$/.test(part)))
+    throw new InvalidArgumentError(`--shape is lengths with commas between them, as 100,3, not ${text}`);
+  return parts.map(Number);
 }
 
 /** What is in the file, from its header or from what the user says. */
-function contents(file: string, { dtype, shape, order }: ImportOptions): NpyHeader {
+function contents(file: string, options: ImportOptions): NpyHeader {
+  const { dtype, shape, order = "C" } = options;
   const fd = openFile(file, "r");
   try {
-    if (file.endsWith(".npy")) return readNpyHeader(fd);
+    if (file.endsWith(".npy")) {
+      const [given] = Object.keys(options);
+      if (given !== undefined)
+        throw new InvalidArgumentError(`a .npy file says itself what is in it: leave --${given} out`);
+      return readNpyHeader(fd);
+    }
     if (dtype === undefined) throw new InvalidArgumentError("a raw file needs --dtype");
     const { size } = fs.fstatSync(fd);
-    const lengths = shape?.split(",").map(Number) ?? [size / itemSize(dtype)];
-    return { dtype, shape: lengths, order: order as "C" | "F", offset: 0 };
+    const count = size / itemSize(dtype);
+    if (!Number.isInteger(count)) throw new InvalidArgumentError(`${size} bytes are no whole number of ${dtype}`);
+    return { dtype, shape: shape === undefined ? [count] : lengthsOf(shape), order, offset: 0 };
   } finally {
     fs.closeSync(fd);
   }
@@ -140,13 +158,16 @@ function importArray(folder: string, name: string, file: string, options: Import
         const array = store.create(name, { dtype, shape, order });
         if (array.nbytes === 0) return;
         const source = fileArray(file, { dtype: "u8", shape: array.nbytes, offset });
+        const bar = progress("import", array.nbytes);
         try {
           for (const { start, data } of source.array.blocks(PIECE)) {
             const target = array.typed(start / array.itemSize, data.length / array.itemSize);
             new Uint8Array(target.buffer, target.byteOffset, target.byteLength).set(data);
             if (start % 2 ** 30 === 0 && start > 0) transaction.spill();
+            bar.add(data.length);
           }
         } finally {
+          bar.stop();
           source.close();
         }
       });
@@ -187,7 +208,7 @@ export function arrayCommand(): Command {
     .argument("<file>")
     .option("--dtype <type>", "type of the elements of a raw file")
     .option("--shape <lengths>", "shape of a raw file, as 100,3; default: all elements in a row")
-    .addOption(new Option("--order <order>", "how a raw file lies").choices(["C", "F"]).default("C"))
+    .addOption(new Option("--order <order>", "how a raw file lies; default C").choices(["C", "F"]))
     .description("make an array of a .npy or raw file")
     .action(importArray);
   return command;

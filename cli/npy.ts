@@ -52,6 +52,8 @@ export function readNpyHeader(fd: number): NpyHeader {
   if (dtype === undefined || shape === undefined)
     throw new InvalidArgumentError(`elements of type ${descr} are not among ours`);
   const lengths = shape.split(",").filter((part) => part.trim() !== "");
+  if (!lengths.every((part) => /^\s*\d{1,15}\s*$/.test(part)))
+    throw new InvalidArgumentError(`(${shape}) is no shape: this .npy file is damaged`);
   return {
     dtype,
     order: /'fortran_order':\s*True/.test(text) ? "F" : "C",

@@ -102,6 +102,11 @@ export function bytes(count: number): string {
   return `${sign}${unit === 0 ? value : value.toFixed(value < 10 ? 1 : 0)} ${units[unit]}`;
 }
 
+/** 1 and "array" as "1 array", 2 as "2 arrays". */
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
 /** Milliseconds as "820 ms" or "1.52 s". */
 export function duration(milliseconds: number): string {
   if (milliseconds < 1000) return `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;

@@ -12,6 +12,8 @@ export interface Backing {
   readonly order: "C" | "F";
   shape(): readonly number[];
   piece(offset: number, length: number): Piece;
+  /** Brings what `piece` is to show to this machine. */
+  fetch(offset: number, length: number): Promise<void>;
   /** Called before anything is written; throws when nothing may be. */
   checkWritable(): void;
   /** New bytes are zeros. */
@@ -120,6 +122,12 @@ export class BigArray<D extends DType = DType> {
     return { shape, strides: stridesOf(shape, this.order), offset: 0 };
   }
 
+  #checkLength(count: number): void {
+    const bytes = count * this.itemSize;
+    if (bytes > LONGEST_VIEW)
+      throw new RangeError(`${bytes} bytes are more than the 1 GiB of a view; use segments(), or { long: true }`);
+  }
+
   #checkRange(start: number, count: number): void {
     const { size } = this;
     if (!Number.isSafeInteger(start) || start < 0 || !Number.isSafeInteger(count))
@@ -134,8 +142,7 @@ export class BigArray<D extends DType = DType> {
   typed(start = 0, count: number = this.size - start, options: { long?: boolean } = {}): DTypes[D] {
     const bytes = count * this.itemSize;
     this.#checkRange(start, count);
-    if (bytes > LONGEST_VIEW && options.long !== true)
-      throw new RangeError(`${bytes} bytes are more than the 1 GiB of a view; use segments(), or { long: true }`);
+    if (options.long !== true) this.#checkLength(count);
     const Type = constructorOf(this.dtype);
     if (count === 0) return new Type(new ArrayBuffer(0), 0, 0);
     const at = start * this.itemSize;
@@ -166,9 +173,22 @@ export class BigArray<D extends DType = DType> {
     return new NdView(this.dtype, this.typed(low, high - low + 1), { ...layout, offset: layout.offset - low });
   }
 
-  /** `view` for engines that must fetch the elements first. */
-  viewAsync(...index: Index[]): Promise<NdView<D>> {
-    return Promise.resolve().then(() => this.view(...index));
+  /**
+   * The same where the elements may have to come from another machine first. Reading and writing the view never waits.
+   *
+   * @throws what `view` throws, as a rejection.
+   */
+  async viewAsync(...index: Index[]): Promise<NdView<D>> {
+    for (;;) {
+      const reach = extent(slice(this.#layout(), index));
+      if (reach === undefined) return this.view(...index);
+      const { low, high } = reach;
+      this.#checkLength(high - low + 1);
+      await this.#backing.fetch(low * this.itemSize, (high - low + 1) * this.itemSize);
+      /* The array may have another shape by now, and the index select other elements. */
+      const now = extent(slice(this.#layout(), index));
+      if (now?.low === low && now.high === high) return this.view(...index);
+    }
   }
 
   #number(index: readonly number[]): number {

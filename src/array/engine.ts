@@ -59,8 +59,8 @@ export interface ArrayEngine {
   end(committed: boolean): void;
   /** The memory of an array at the snapshot. */
   view(array: number, reserve: number): LayeredView;
-  /** The same for engines that must fetch it first. */
-  fetch(array: number, reserve: number): Promise<LayeredView>;
+  /** Brings bytes of an array at the snapshot to this machine, so that its view shows them. */
+  fetch(array: number, offset: number, length: number): Promise<void>;
   /** Whether `view` was called: else nobody can have written to the array. */
   isMapped(array: number): boolean;
   /** Gives the memory of an array back; its views have length 0. */

@@ -68,6 +68,16 @@ export class Homes {
     this.#unnamed = false;
   }
 
+  /** Closes the files of arrays that are not among these: they are gone, and nobody asks for them any more. */
+  closeBut(known: (array: number) => boolean): void {
+    for (const files of [this.#open, this.#sums])
+      for (const [array, file] of files) {
+        if (known(array)) continue;
+        files.delete(array);
+        file.close();
+      }
+  }
+
   /** Takes an array's files away. */
   remove(array: number): void {
     for (const files of [this.#open, this.#sums]) {

@@ -205,6 +205,12 @@ export class LayeredView {
     return this.#plain && this.#spilled.length === 0;
   }
 
+  /** Whether parts of a file are laid here, or were copied. */
+  shows(file: DataFile): boolean {
+    const isIt = (part: { file: DataFile | undefined }): boolean => part.file === file;
+    return this.#layers.some(isIt) || (this.#copies.size > 0 && [...this.#copies.values()].some(isIt));
+  }
+
   /** How many parts of files and zeros are laid here. */
   get layered(): number {
     return this.#layers.length;

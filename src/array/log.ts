@@ -29,7 +29,7 @@ export class Log {
   readonly pageSize: number;
   readonly segmentBytes: number;
   #segments = new Map<number, StoreFile>();
-  /** Views may lie over them still. */
+  /** Removed, and not closed yet: views may lie over them still. */
   #removed: StoreFile[] = [];
   /** Segment that has been written and not synced. */
   #unsynced: StoreFile | undefined;
@@ -247,6 +247,31 @@ export class Log {
       this.#named.delete(Number(number));
       if (announce("remove", this.path(Number(number)), 0, 0)) rmSync(this.path(Number(number)), { force: true });
     }
+  }
+
+  /** Removed segments are still open here. */
+  get hasRemoved(): boolean {
+    return this.#removed.length > 0;
+  }
+
+  /**
+   * Closes segments below `first` that were removed, here or by others, unless they are in use here: only then are their
+   * blocks the file system's again.
+   */
+  closeRemoved(first: number, isUsed: (file: StoreFile) => boolean): void {
+    for (const [number, file] of this.#segments) {
+      if (number >= first || builtin("fs").existsSync(this.path(number))) continue;
+      this.#removed.push(file);
+      this.#segments.delete(number);
+      this.#named.delete(number);
+    }
+    this.#removed = this.#removed.filter((file) => {
+      if (isUsed(file)) return true;
+      /* The home files hold what it held, on the disk. */
+      if (file === this.#unsynced) this.#unsynced = undefined;
+      file.close();
+      return false;
+    });
   }
 
   /** Bytes from one place to another. */

@@ -6,7 +6,7 @@ export type { Durability } from "./engine.ts";
 export { NdView, type Values } from "./nd-view.ts";
 export { openReference, openStore } from "./open-store.ts";
 export type { PageLogOptions } from "./page-log-options.ts";
-export { fileArray, memoryArray, type PlainArray, type PlainOptions } from "./plain.ts";
+export { type FileReference, fileArray, memoryArray, type PlainArray, type PlainOptions } from "./plain.ts";
 export type { Index, Layout } from "./slicing.ts";
 export type { ArrayStore } from "./store.ts";
 export type { ArrayOptions, StoreOptions } from "./store-options.ts";

@@ -3,8 +3,10 @@ import { InvalidArgumentError } from "../errors.ts";
 import { pathOf } from "../memory/data-file.ts";
 import type { ArrayReference } from "./big-array.ts";
 import { checkOptions } from "./check-options.ts";
+import type { DType } from "./dtype.ts";
 import type { NdView } from "./nd-view.ts";
 import { PageLog } from "./page-log.ts";
+import { type FileReference, type PlainArray, reopenFile } from "./plain.ts";
 import { ArrayStore } from "./store.ts";
 import type { StoreOptions } from "./store-options.ts";
 
@@ -40,18 +42,35 @@ export function openStore(path: string | URL, options: StoreOptions = {}): Array
   return new ArrayStore(PageLog.open(builtin("path").resolve(pathOf(text) as string), engine, at), given);
 }
 
-/** Opens what an `ArrayReference` names, in a connection of its own. */
+/**
+ * Opens what a reference names of an array of a store, in a connection of its own.
+ * @throws {NotFoundError} when there is no such store or array.
+ */
+export function openReference(reference: ArrayReference, options?: StoreOptions): { store: ArrayStore; view: NdView };
+/**
+ * Opens what a reference names of an array over a file.
+ * @throws {NotFoundError} when there is no such file. {StaleHandleError} when another has its place.
+ */
+export function openReference(reference: FileReference): { file: PlainArray<DType>; view: NdView };
 export function openReference(
-  reference: ArrayReference,
+  reference: ArrayReference | FileReference,
   options: StoreOptions = {},
-): { store: ArrayStore; view: NdView } {
-  if (reference?.kind !== "outcore.array" || !Array.isArray(reference.index))
-    throw new InvalidArgumentError("not a reference to an array");
+): { store?: ArrayStore; file?: PlainArray<DType>; view: NdView } {
+  if (!Array.isArray(reference?.index)) throw new InvalidArgumentError("not a reference to an array");
+  if (reference.kind === "outcore.file-array") {
+    const file = reopenFile(reference);
+    return closedOnError(file, () => ({ file, view: file.array.view(...reference.index) }));
+  }
+  if (reference.kind !== "outcore.array") throw new InvalidArgumentError("not a reference to an array");
   const store = openStore(reference.store, { ...options, create: false });
+  return closedOnError(store, () => ({ store, view: store.array(reference.name).view(...reference.index) }));
+}
+
+function closedOnError<T>(opened: { close(): void }, work: () => T): T {
   try {
-    return { store, view: store.array(reference.name).view(...reference.index) };
+    return work();
   } catch (error) {
-    store.close();
+    opened.close();
     throw error;
   }
 }

@@ -56,6 +56,8 @@ export class PageLog implements ArrayEngine {
   /** A transaction is running. */
   #active = false;
   #closed = false;
+  /** The superblock after which files were closed last. */
+  #tidied = -1;
   /** The named snapshot that this connection stands at. */
   #at: string | undefined;
 
@@ -89,6 +91,7 @@ export class PageLog implements ArrayEngine {
       applier,
       settler,
       state: () => (this.#closed || this.poisoned ? "ended" : this.#active ? "busy" : "idle"),
+      shortened: () => this.#closeRemoved(),
       failed: (error) => {
         this.#committer.poison = error;
       },
@@ -216,13 +219,28 @@ export class PageLog implements ArrayEngine {
         history.read(head);
         history.fold(applied);
         this.#views.show(applied);
-      }
+      } else if (this.#tidied !== this.#shared.sequence) history.fold(applied);
       this.#views.tidy(this.dirtyWay);
+      if (this.#tidied !== this.#shared.sequence || history.log.hasRemoved) this.#closeRemoved();
     } catch (error) {
       this.end();
       throw error;
     }
     this.#active = true;
+  }
+
+  /** Files that a checkpoint has removed, here or elsewhere, once no record or view needs them. */
+  #closeRemoved(): void {
+    const history = this.#history;
+    const known = new Set([...history.base.arrays, ...history.everKnown()].map(({ id }) => id));
+    this.#homes.closeBut(
+      (array) =>
+        known.has(array) || this.#fresh.firstFree(array) !== undefined || this.#views.find(array) !== undefined,
+    );
+    if (this.#settler.due) return;
+    const kept = history.records[0]?.segment ?? Number.POSITIVE_INFINITY;
+    history.log.closeRemoved(kept, ({ file }) => this.#views.shows(file));
+    this.#tidied = this.#shared.sequence;
   }
 
   /** What a commit left for later: its views show it out of files. Between transactions only. */
@@ -262,8 +280,9 @@ export class PageLog implements ArrayEngine {
     return this.#views.find(array) !== undefined;
   }
 
-  fetch(array: number, reserve: number): Promise<LayeredView> {
-    return Promise.resolve(this.view(array, reserve));
+  /** All of a store lies on this machine. */
+  fetch(): Promise<void> {
+    return this.#closed ? Promise.reject(new ClosedError(this.folder)) : Promise.resolve();
   }
 
   reserve(first: number): number {
@@ -313,6 +332,7 @@ export class PageLog implements ArrayEngine {
 
   forget(array: number): void {
     this.#views.forget(array);
+    this.#tidied = -1;
   }
 
   /** After an I/O error nobody knows what is on the disk: a sync that works then proves nothing. */
@@ -367,6 +387,7 @@ export class PageLog implements ArrayEngine {
       this.#settler.settle(true);
       this.#catchUp();
       this.#applier.checkpoint();
+      this.#closeRemoved();
     });
   }
 

@@ -1,11 +1,12 @@
+import { builtin } from "../builtins.ts";
 import { InvalidArgumentError, UnsupportedFileError } from "../errors.ts";
 import type { Piece } from "../memory/buffer-set.ts";
-import type { FileSource } from "../memory/data-file.ts";
+import { type FileSource, pathOf } from "../memory/data-file.ts";
 import { Mapping } from "../memory/mapping.ts";
-import type { Access } from "../memory/mapping-options.ts";
+import type { Access, MappingHandle } from "../memory/mapping-options.ts";
 import { type Backing, BigArray } from "./big-array.ts";
 import { type DType, itemSize } from "./dtype.ts";
-import { checkShape, sizeOf } from "./slicing.ts";
+import { checkShape, type Index, sizeOf, slice, stridesOf } from "./slicing.ts";
 
 /** What a plain array is. */
 export interface PlainOptions<D extends DType> {
@@ -17,10 +18,32 @@ export interface PlainOptions<D extends DType> {
   order?: "C" | "F";
 }
 
+/** Names a part of an array over a file for another process or Worker: plain data. */
+export interface FileReference {
+  /** Tells it from other plain data. */
+  readonly kind: "outcore.file-array";
+  /** The file, by path and identity, where in it the elements lie, and what may be done with them. */
+  readonly file: MappingHandle;
+  /** Type of the elements. */
+  readonly dtype: DType;
+  /** Elements per axis. */
+  readonly shape: readonly number[];
+  /** How they lie. */
+  readonly order: "C" | "F";
+  /** What of it. */
+  readonly index: readonly Index[];
+}
+
 /** An array over a mapping, without transactions. */
 export interface PlainArray<D extends DType> extends Disposable {
   /** The array itself. */
   readonly array: BigArray<D>;
+  /**
+   * Plain data from which `openReference` opens the same part of the file in another process or Worker, with the same
+   * access. Where the file was given as a descriptor, only in this process and while this array is open.
+   * @throws {InvalidArgumentError} for an array in memory, which nobody else can open.
+   */
+  reference(...index: Index[]): FileReference;
   /** Detaches every view. */
   close(): void;
 }
@@ -49,6 +72,10 @@ class MappedBacking implements Backing {
     return this.mapping.piece(offset, length);
   }
 
+  fetch(): Promise<void> {
+    return Promise.resolve();
+  }
+
   resize(): void {
     throw new InvalidArgumentError(`${this.name} cannot be resized; only arrays of a store can`);
   }
@@ -62,16 +89,22 @@ class MappedBacking implements Backing {
   wrote(): void {}
 
   reference(): { store: string; name: string } {
-    throw new InvalidArgumentError(
-      `${this.name} has no name that another process could open; post the mapping's handle`,
-    );
+    throw new InvalidArgumentError(`${this.name} is in no store: call reference() of what fileArray has returned`);
   }
 }
 
-function plain<D extends DType>(mapping: Mapping, options: PlainOptions<D>): PlainArray<D> {
+/** `path`: of the file, absolute. */
+function plain<D extends DType>(mapping: Mapping, options: PlainOptions<D>, path?: string): PlainArray<D> {
   const close = (): void => mapping.close();
   const array = new BigArray(new MappedBacking(mapping, options), options.dtype);
-  return { array, close, [Symbol.dispose]: close };
+  const reference = (...index: Index[]): FileReference => {
+    const { dtype, shape, order } = array;
+    slice({ shape, strides: stridesOf(shape, order), offset: 0 }, index);
+    const handle = mapping.handle();
+    const file = { ...handle, file: path === undefined ? handle.file : { ...handle.file, path } };
+    return { kind: "outcore.file-array", file, dtype, shape, order, index };
+  };
+  return { array, reference, close, [Symbol.dispose]: close };
 }
 
 function bytesOf({ dtype, shape }: PlainOptions<DType>): number {
@@ -102,5 +135,18 @@ export function fileArray<D extends DType>(
       `not aligned at ${offset}`,
       `${options.dtype} needs multiples of ${size}`,
     );
-  return plain(Mapping.open(source, { access, offset, length: bytesOf(options) }), options);
+  const path = pathOf(source);
+  const absolute = path === undefined ? undefined : builtin("path").resolve(path);
+  return plain(Mapping.open(source, { access, offset, length: bytesOf(options) }), options, absolute);
+}
+
+/**
+ * The array over a file that a reference names a part of.
+ * @throws {StaleHandleError} when another file has its place. {NotFoundError} when there is none.
+ */
+export function reopenFile({ file, dtype, shape, order }: FileReference): PlainArray<DType> {
+  const options = { dtype, shape, order };
+  if (!Array.isArray(shape) || (order !== "C" && order !== "F") || bytesOf(options) !== file?.length)
+    throw new InvalidArgumentError("not a reference to an array over a file");
+  return plain(Mapping.reopen(file), options, file.file.path);
 }

@@ -9,6 +9,7 @@ interface StoreHost {
   readonly folder: string;
   info(id: number, name: string): ArrayInfo;
   memory(id: number): LayeredView;
+  fetch(id: number, offset: number, length: number): Promise<void>;
   resize(id: number, name: string, shape: readonly number[]): void;
   checkWhole(id: number): void;
   wrote(bytes: number): void;
@@ -42,6 +43,11 @@ export class StoreBacking implements Backing {
     const memory = this.#store.memory(this.id);
     memory.exposed = Math.max(memory.exposed, offset + length);
     return memory.view.piece(offset, length);
+  }
+
+  fetch(offset: number, length: number): Promise<void> {
+    this.#store.info(this.id, this.name);
+    return this.#store.fetch(this.id, offset, length);
   }
 
   resize(shape: readonly number[]): void {

@@ -5,7 +5,7 @@ import type { ArrayInfo, Catalogue } from "./catalogue.ts";
 import { checkDurability } from "./check-options.ts";
 import { CommitWatch } from "./commit-watch.ts";
 import type { DType } from "./dtype.ts";
-import type { Durability } from "./engine.ts";
+import type { ArrayEngine, Durability } from "./engine.ts";
 import type { PageLog } from "./page-log.ts";
 import type { ArrayOptions, StoreOptions } from "./store-options.ts";
 import type { Transaction } from "./transaction.ts";
@@ -19,14 +19,14 @@ import { Workspace } from "./workspace.ts";
 export class ArrayStore implements Disposable {
   /** Absolute path of the store. */
   readonly folder: string;
-  readonly #engine: PageLog;
+  readonly #engine: ArrayEngine;
   readonly #workspace: Workspace;
   readonly #watch: CommitWatch;
   /** What the last transaction began with. */
   #begunWith: Catalogue | undefined;
 
   /** @internal */
-  constructor(engine: PageLog, options: StoreOptions) {
+  constructor(engine: ArrayEngine, options: StoreOptions) {
     this.#engine = engine;
     this.#workspace = new Workspace(engine, options);
     this.#watch = new CommitWatch(
@@ -36,9 +36,9 @@ export class ArrayStore implements Disposable {
     this.folder = engine.folder;
   }
 
-  /** The engine, for tools and tests. @internal */
+  /** The engine of a folder, for tools and tests: nothing in here knows which engine it is. @internal */
   get engine(): PageLog {
-    return this.#engine;
+    return this.#engine as PageLog;
   }
 
   /** Its arrays and their memory, for tests. @internal */

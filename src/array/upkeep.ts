@@ -13,6 +13,8 @@ interface UpkeepParts {
   readonly settler: Settler;
   /** What the connection is at: a transaction, nothing, or nothing ever again. */
   state(): "busy" | "idle" | "ended";
+  /** After a checkpoint. */
+  shortened(): void;
   /** The disk has failed. */
   failed(error: SystemError): void;
 }
@@ -53,7 +55,10 @@ export class Upkeep {
     }
     try {
       settler.settle(true);
-      if (idle || history.logBytes > options.segmentBytes / 2) applier.checkpoint();
+      if (idle || history.logBytes > options.segmentBytes / 2) {
+        applier.checkpoint();
+        this.#parts.shortened();
+      }
       if (!idle) history.log.makeRoom(history.cursor);
     } catch (error) {
       /* No room on the disk is told by the commit that needs it. */

@@ -11,32 +11,33 @@ import { readSuperblock } from "./superblocks.ts";
 /** Pages that are looked at while the commit lock is held. */
 const CHUNK = 4096;
 
-/** Pages whose checksum does not hold. */
+/** Pages that are not what their checksums say; those that have none are zeros. */
 function badPages(
   { id, name, highWater }: ArrayInfo,
-  homes: Homes,
-  pageSize: number,
+  { history, homes }: { history: History; homes: Homes },
   locked: (work: () => void) => void,
 ): CorruptError[] {
   const found: CorruptError[] = [];
+  const { pageSize } = history.log;
   const home = homes.get(id);
   const sums = homes.sums(id);
+  const zeros = crc32c(new Uint8Array(pageSize));
   const check = (first: number): void => {
-    const known = Math.min(first + CHUNK, highWater, Math.floor(sums.size() / 4)) - first;
-    if (known <= 0) return;
+    const end = Math.min(first + CHUNK, highWater);
+    const known = Math.max(0, Math.min(end, Math.floor(sums.size() / 4)) - first);
     const words = new DataView(sums.read(4 * first, 4 * known).buffer);
-    for (let i = 0; i < known; i++) {
-      const expected = words.getUint32(4 * i, true);
-      const at = (first + i) * pageSize;
-      if (expected === 0 || at + pageSize > home.size()) continue;
-      if (storedSum(crc32c(home.read(at, pageSize))) !== expected)
-        found.push(
-          new CorruptError(
-            home.path,
-            at,
-            `page ${first + i} of array "${name}" is corrupt: its checksum does not hold`,
-          ),
-        );
+    /* Above it may lie what is not applied yet. */
+    const base = history.base.arrays.find((info) => info.id === id)?.highWater ?? 0;
+    const size = home.size();
+    const isHole = home.holes(end * pageSize);
+    for (let page = first; page < end; page++) {
+      const at = page * pageSize;
+      const sum = page < first + known ? words.getUint32(4 * (page - first), true) : 0;
+      if (at + pageSize > size || (sum === 0 && (page >= base || isHole(at, pageSize)))) continue;
+      const there = crc32c(home.read(at, pageSize));
+      if (sum === 0 ? there === zeros : storedSum(there) === sum) continue;
+      const reason = sum === 0 ? "it was never written, or cleared, and is not zeros" : "its checksum does not hold";
+      found.push(new CorruptError(home.path, at, `page ${page} of array "${name}" is corrupt: ${reason}`));
     }
   };
   for (let first = 0; first < highWater; first += CHUNK) locked(() => check(first));
@@ -44,7 +45,7 @@ function badPages(
 }
 
 /**
- * Verifies every checksum of superblocks, log and home files; what is wrong. `locked` does some work with the commit lock
+ * Verifies every checksum of superblocks, log and home files, and that pages without one are zeros; what is wrong. `locked` does some work with the commit lock
  * held, and the home files as whole as the log can make them: somebody may have died while he wrote there.
  */
 export function verifyStore(
@@ -71,7 +72,7 @@ export function verifyStore(
     const home = homes.get(info.id);
     if (home.size() < info.highWater * log.pageSize)
       found.push(new CorruptError(home.path, home.size(), `array "${info.name}" was truncated from outside`));
-    found.push(...badPages(info, homes, log.pageSize, locked));
+    found.push(...badPages(info, { history, homes }, locked));
   }
   return found;
 }

@@ -1,4 +1,5 @@
 import { CorruptError, NotFoundError } from "../errors.ts";
+import type { DataFile } from "../memory/data-file.ts";
 import { type DirtyWay, PrivateView } from "../memory/private-view.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { History } from "./history.ts";
@@ -129,6 +130,11 @@ export class Views {
     const segment = log.segment(record.segment);
     if (segment === undefined) throw new NotFoundError(log.path(record.segment));
     view.layRuns(Float64Array.from(images), images.length / 3, segment.file);
+  }
+
+  /** Whether any view shows a part of a file. */
+  shows(file: DataFile): boolean {
+    return [...this.#views.values()].some((view) => view.shows(file));
   }
 
   close(): void {

@@ -122,6 +122,15 @@ export class Workspace {
     return this.#memory.of(this.info(id, ""));
   }
 
+  /** Brings bytes of an array to this machine, as the snapshot has them that is shown when it is done. */
+  async fetch(id: number, offset: number, length: number): Promise<void> {
+    for (let at: number | undefined; at !== this.#engine.snapshot; ) {
+      at = this.#engine.snapshot;
+      await this.#engine.fetch(id, offset, length);
+      this.checkOpen();
+    }
+  }
+
   /** @throws {TruncatedError} when pages of an array were lost because a file was truncated from outside. */
   checkWhole(id: number): void {
     if (this.#options.at !== undefined) this.#engine.checkSnapshot();

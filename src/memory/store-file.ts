@@ -3,6 +3,7 @@ import { builtin } from "../builtins.ts";
 import { UnsupportedFileError } from "../errors.ts";
 import { check, checkBytes, errorFor, pathBytes } from "./check.ts";
 import { DataFile } from "./data-file.ts";
+import { nextData } from "./next-data.ts";
 import type { PrivateView } from "./private-view.ts";
 
 /** One step towards the disk, as a recorder of power losses sees it. */
@@ -124,6 +125,15 @@ export class StoreFile {
     const bytes = new Uint8Array(length);
     this.file.readInto(offset, bytes);
     return bytes;
+  }
+
+  /** Tells of ranges that are asked for from low to high, all before `end`, whether they are a hole. */
+  holes(end: number): (offset: number, length: number) => boolean {
+    let data: ReturnType<typeof nextData> = { offset: 0, end: 0 };
+    return (offset, length) => {
+      while (data !== undefined && data.end <= offset) data = nextData(this.file, offset, end);
+      return data === undefined || data.offset >= offset + length;
+    };
   }
 
   write(offset: number, bytes: Uint8Array): void {

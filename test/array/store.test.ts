@@ -543,6 +543,16 @@ function flipAt(file: string, at: number): void {
   fs.writeFileSync(file, bytes);
 }
 
+/** The same in a file whose holes stay holes. */
+function flipInPlace(file: string, at: number): void {
+  const fd = fs.openSync(file, "r+");
+  const byte = new Uint8Array(1);
+  fs.readSync(fd, byte, 0, 1, at);
+  flip(byte, 0);
+  fs.writeSync(fd, byte, 0, 1, at);
+  fs.closeSync(fd);
+}
+
 function zeroAt(file: string, at: number, length: number): void {
   const bytes = fs.readFileSync(file);
   fs.writeFileSync(file, bytes.fill(0, at, at + length));
@@ -619,6 +629,52 @@ describe("a store that is not what it should be", () => {
       flip(bytes, page * 4096 + 77);
       fs.writeFileSync(home, bytes);
     }
+  });
+
+  it("a bit in a page of a home file that was never written, or cleared, is named by array and page", async () => {
+    const one = store(tempFolder());
+    const transaction = one.begin();
+    const a = one.create("a", { dtype: "u8", shape: 6000 * 4096 });
+    for (const page of [0, 5, 900, 5000]) a.view([page * 4096, (page + 1) * 4096]).array.fill(9);
+    await transaction.commit();
+    await one.transact(() => a.resize(1000 * 4096));
+    await one.transact(() => a.resize(6000 * 4096));
+    await one.checkpoint();
+    assert.deepEqual(one.engine.verify(), []);
+    one.close();
+    const home = path.join(one.folder, "a1.dat");
+    for (const [page, reason] of [
+      [2, "never written"],
+      [899, "never written"],
+      [4500, "never written"],
+      [5000, "never written"],
+      [900, "checksum"],
+    ] as const) {
+      flipInPlace(home, page * 4096 + 77);
+      const two = store(one.folder);
+      const found = two.engine.verify().map(({ message }) => message);
+      two.close();
+      assert.equal(found.length, 1, found.join());
+      assert.ok(found[0]?.includes(`page ${page} of array "a"`) && found[0].includes(reason), found.join());
+      flipInPlace(home, page * 4096 + 77);
+    }
+    const again = store(one.folder);
+    assert.deepEqual(again.engine.verify(), []);
+    again.close();
+  });
+
+  it("pages that a snapshot keeps from being applied are none of those", async () => {
+    const one = await filled();
+    await one.checkpoint();
+    const old = store(one.folder);
+    old.begin();
+    await one.transact(() => one.array("a").resize(2 ** 21));
+    await one.transact(() => one.array("a").set([[2 ** 19, 2 ** 20]], 5));
+    await one.transact(() => one.array("a").resize(2 ** 15));
+    assert.deepEqual(one.engine.verify(), []);
+    old.close();
+    await one.checkpoint();
+    assert.deepEqual(one.engine.verify(), []);
   });
 
   it("a home file that was truncated from outside is told", async () => {

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import fs from "node:fs";
 import path from "node:path";
 import { describe, it } from "vitest";
+import { npyHeader } from "../../cli/npy.ts";
 import { openStore } from "../../src/array/main.ts";
 import { type RunResult, root, run } from "../support/run.ts";
 import { cleanTempAfterEach, tempFolder } from "../support/temp.ts";
@@ -133,14 +135,14 @@ describe("outcore array", () => {
     made.close();
     const { code, stdout, stderr } = await cli("check", store);
     assert.equal(code, 0, stderr);
-    assert.equal(stdout.trim(), "every checksum of superblock, log and home files holds; 1 arrays");
+    assert.equal(stdout.trim(), "every checksum of superblock, log and home files holds; 1 array");
     const home = path.join(store, "a1.dat");
     const bytes = fs.readFileSync(home);
     bytes[2 * 4096 + 10] = 99;
     fs.writeFileSync(home, bytes);
     const damaged = await cli("check", store);
     assert.equal(damaged.code, 1, damaged.stderr);
-    assert.match(damaged.stdout, /page 2 of array "prices"/);
+    assert.match(damaged.stdout, /page 2 of array "prices".*\n1 error\n$/);
   });
 
   it("leaves nothing out, overwrites nothing, and says in one line what is wrong", async () => {
@@ -153,10 +155,28 @@ describe("outcore array", () => {
     openStore(store).close();
     fs.writeFileSync(raw, new Uint8Array(18));
     fs.writeFileSync(npy, "no numpy");
+    const good = path.join(folder, "good.npy");
+    fs.writeFileSync(good, npyHeader("u8", [0], "C"));
+    const torn = path.join(folder, "torn.npy");
+    fs.writeFileSync(
+      torn,
+      Buffer.from(npyHeader("u8", [0], "C"))
+        .toString("latin1")
+        .replace("(0,)", "(x,)"),
+      "latin1",
+    );
     const cases: [string[], RegExp][] = [
       [["import", store, "a", raw, "--dtype", "f64"], /INVALID_ARGUMENT/],
       [["import", store, "a", raw, "--dtype", "u8", "--shape", "3,5"], /18 bytes.*takes 15/],
       [["import", store, "a", raw, "--dtype", "u9"], /INVALID_ARGUMENT/],
+      [["import", store, "a", raw, "--dtype", "f64"], /18 bytes are no whole number of f64/],
+      [["import", store, "a", raw, "--dtype", "u8", "--shape", "3,x"], /--shape is lengths.*not 3,x/],
+      [["import", store, "a", raw, "--dtype", "u8", "--shape", "3,,6"], /--shape is lengths/],
+      [["import", store, "a", raw, "--dtype", "u8", "--shape=-3,-6"], /--shape is lengths/],
+      [["import", store, "a", good, "--dtype", "foo"], /leave --dtype out/],
+      [["import", store, "a", good, "--shape", "0"], /leave --shape out/],
+      [["import", store, "a", good, "--order", "C"], /leave --order out/],
+      [["import", store, "a", torn], /\(x,\) is no shape/],
       [["import", store, "a", raw], /needs --dtype/],
       [["import", store, "a", npy], /not a \.npy/],
       [["import", store, "a", path.join(folder, "none")], /NOT_FOUND/],
