@@ -152,6 +152,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
    *
    * @throws {InvalidArgumentError} when the key is of a type that keys cannot have.
    * @throws {DiskFullError} when values no longer fit and cannot be written: the value is set all the same.
+   * @throws {DamagedError} when a damaged record hides whether the key is there: nothing is set. A damaged value is replaced.
    */
   set(key: K, value: V, options?: SetOptions): this {
     const core = this.#core;
@@ -176,7 +177,10 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     return this.#core.about(key);
   }
 
-  /** Removes a key; false when there was none. */
+  /**
+   * Removes a key; false when there was none.
+   * @throws {DamagedError} when a damaged record hides whether the key is there. A damaged value is removed.
+   */
   delete(key: K): boolean {
     const core = this.#core;
     core.writable();

@@ -1,11 +1,13 @@
 import type { KeyBytes } from "../keys.ts";
 import type { StoredValue } from "../tier.ts";
-import type { Table } from "./table.ts";
+import type { IsMatch, Table } from "./table.ts";
 
 interface Source {
   read(position: number): StoredValue;
   keyAt(position: number, key: KeyBytes): boolean;
-  hasKey(position: number, key: KeyBytes): boolean;
+  look(key: KeyBytes): void;
+  readonly isMatch: IsMatch;
+  settle(found: number): number;
 }
 
 /** The index as it was at one moment, over segments that stay while it is open. */
@@ -23,7 +25,8 @@ export class LogSnapshot {
   }
 
   find(key: KeyBytes): number {
-    return this.#table.find(key.h1, key.tag, (position) => this.#source.hasKey(position, key));
+    this.#source.look(key);
+    return this.#source.settle(this.#table.find(key.h1, key.tag, this.#source.isMatch));
   }
 
   read(position: number): StoredValue {

@@ -245,7 +245,7 @@ function failDamaged(log: OpenLog, table: Table): never {
 function replay(log: OpenLog, from: number, proven: number): void {
   const { state, index } = log;
   const result = recover(log, from, proven, {
-    find: (key) => log.find(key),
+    find: (key) => log.findWhole(key),
     put: (key, position, before) => index!.put(key.h1, key.tag, position, before),
     remove: (key, before) => index!.remove(key.h1, key.tag, before),
     damage: (path, offset, length, detail) => log.reportDamage(path, offset, length, detail),

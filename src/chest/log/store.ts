@@ -50,7 +50,7 @@ export class LogStore implements ColdTier {
       walker: log.walker,
       allSegments: () => log.allSegments(),
       isOldest: ({ id }) => log.segments.ids()[0] === id,
-      find: (key) => log.find(key),
+      find: (key) => log.findWhole(key),
       isActive: (segment) => log.isActive(segment),
       rotate: () => log.appender!.rotate(0),
       move: (key, value, before) => this.#move(key, value, before),
@@ -126,6 +126,10 @@ export class LogStore implements ColdTier {
 
   get foundExpires(): number {
     return this.#log.records.foundExpires;
+  }
+
+  get isFoundDamaged(): boolean {
+    return this.#log.records.isFoundDamaged;
   }
 
   find(key: KeyBytes): number {
