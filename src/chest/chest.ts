@@ -11,7 +11,7 @@ import { type ChestOptions, checkOptions, type Settings } from "./options.ts";
 import { ChestSnapshot } from "./snapshot.ts";
 import { LARGE_BUDGET } from "./spiller.ts";
 import type { ChestStatistics } from "./statistics.ts";
-import { removeTemporary, temporaryFolder } from "./temporary.ts";
+import { ownTemporary, removeTemporary, temporaryFolder } from "./temporary.ts";
 import type { ColdTier, Damage, TierUsage } from "./tier.ts";
 import { copyValue } from "./update.ts";
 import { valueAt, walk } from "./walk.ts";
@@ -86,6 +86,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     try {
       /* The tier is there before the values are. */
       tier = typed("open", this.path, () => openTier(this.path, given, settings, () => this.#core?.memory.used ?? 0));
+      if (this.#temporary) ownTemporary(this.path, tier);
     } catch (error) {
       if (this.#temporary) removeTemporary(this.path);
       throw error;
@@ -556,7 +557,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
       if (this.#temporary) core.tier.drop();
       else core.tier.close();
     } finally {
-      if (this.#temporary) removeTemporary(this.path);
+      if (this.#temporary) removeTemporary(this.path, core.tier);
     }
   }
 
@@ -567,7 +568,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     core.closed = true;
     core.memory.clear();
     core.tier.drop();
-    if (this.#temporary) removeTemporary(this.path);
+    if (this.#temporary) removeTemporary(this.path, core.tier);
   }
 
   [Symbol.dispose](): void {
