@@ -1,6 +1,6 @@
 import { builtin } from "../builtins.ts";
 import { InvalidArgumentError, LockedError } from "../errors.ts";
-import { typed } from "../memory/check.ts";
+import { checkFunction, typed } from "../memory/check.ts";
 import { applyBatch, type Batch } from "./batch.ts";
 import { elementsOf, ValueCoder } from "./codec/codec.ts";
 import { type About, Core, type SetOptions } from "./core.ts";
@@ -93,7 +93,13 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     }
     const seed = tier instanceof LogStore ? tier.identity.seed : 0;
     this.#core = new Core(this.path, given, settings, tier, coder, seed);
-    if (first !== undefined) for (const [key, value] of first) this.set(key, value);
+    try {
+      if (first !== undefined) for (const [key, value] of first) this.set(key, value);
+    } catch (error) {
+      /* Nobody else can close it. */
+      this.abandon();
+      throw error;
+    }
   }
 
   /**
@@ -227,6 +233,8 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
 
   /** Calls `visit` for every pair, in order. */
   forEach(visit: (value: V, key: K, chest: this) => void, self?: unknown): void {
+    this.#core.live();
+    checkFunction("visit", visit);
     for (const [key, value] of this.entries()) visit.call(self, value, key, this);
   }
 
@@ -284,6 +292,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
   /** Loads many keys. */
   prefetchAll(keys: Iterable<K>): void {
     const core = this.#core;
+    if (!isIterable(keys)) throw new InvalidArgumentError("what is loaded must be a list of keys");
     const list = [...keys];
     for (const key of list) {
       if (core.memory.get(key) !== undefined) continue;
@@ -320,6 +329,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
   mutate(key: K, change: (value: V | undefined) => unknown): V | undefined {
     const core = this.#core;
     core.writable();
+    checkFunction("change", change);
     const value = this.get(key);
     let about = core.about(key);
     const watch = { key: core.key.set(key).text(), changed: false };
@@ -349,6 +359,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
    */
   async memoize(key: K, make: () => V | Promise<V>, options?: SetOptions): Promise<V> {
     const present = this.get(key);
+    checkFunction("make", make);
     if (present !== undefined || this.has(key)) return present as V;
     const { key: bytes } = this.#core;
     const name = bytes.set(key).text();
@@ -429,6 +440,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
    */
   batch(fill: (batch: Batch<K, V>) => void): void {
     this.#core.writable();
+    checkFunction("fill", fill);
     applyBatch(this.#core, fill);
   }
 
@@ -475,6 +487,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     core.writable();
     const { overwrite = true } = options;
     if (!(other instanceof Chest)) {
+      if (!isIterable(other)) throw new InvalidArgumentError("what is set must be a chest, or pairs of key and value");
       for (const [key, value] of other) if (overwrite || !this.has(key)) this.set(key, value);
       return this;
     }
@@ -493,6 +506,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
   async compact(progress?: (disk: number) => void): Promise<void> {
     const core = this.#core;
     core.writable();
+    if (progress !== undefined) checkFunction("progress", progress);
     core.committer.flush();
     while (!core.committer.compactStep()) {
       progress?.(core.tier.usage().disk);
