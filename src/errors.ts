@@ -450,11 +450,14 @@ export class DamagedError extends OutcoreError {
   readonly path: string;
   /** Where in the file the damaged record begins. */
   readonly offset: number;
+  /** What is wrong. */
+  readonly detail: string;
 
   constructor(path: string, offset: number, detail: string) {
     super("DAMAGED", `${path} is damaged at ${offset}: ${detail}`);
     this.path = path;
     this.offset = offset;
+    this.detail = detail;
   }
 }
 

@@ -1,6 +1,6 @@
 import { builtin } from "../builtins.ts";
 import { InvalidArgumentError, LockedError } from "../errors.ts";
-import { typed } from "../memory/check.ts";
+import { checkFunction, typed } from "../memory/check.ts";
 import { applyBatch, type Batch } from "./batch.ts";
 import { elementsOf, ValueCoder } from "./codec/codec.ts";
 import { type About, Core, type SetOptions } from "./core.ts";
@@ -11,7 +11,7 @@ import { type ChestOptions, checkOptions, type Settings } from "./options.ts";
 import { ChestSnapshot } from "./snapshot.ts";
 import { LARGE_BUDGET } from "./spiller.ts";
 import type { ChestStatistics } from "./statistics.ts";
-import { removeTemporary, temporaryFolder } from "./temporary.ts";
+import { ownTemporary, removeTemporary, temporaryFolder } from "./temporary.ts";
 import type { ColdTier, Damage, TierUsage } from "./tier.ts";
 import { copyValue } from "./update.ts";
 import { valueAt, walk } from "./walk.ts";
@@ -86,13 +86,20 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     try {
       /* The tier is there before the values are. */
       tier = typed("open", this.path, () => openTier(this.path, given, settings, () => this.#core?.memory.used ?? 0));
+      if (this.#temporary) ownTemporary(this.path, tier);
     } catch (error) {
       if (this.#temporary) removeTemporary(this.path);
       throw error;
     }
     const seed = tier instanceof LogStore ? tier.identity.seed : 0;
     this.#core = new Core(this.path, given, settings, tier, coder, seed);
-    if (first !== undefined) for (const [key, value] of first) this.set(key, value);
+    try {
+      if (first !== undefined) for (const [key, value] of first) this.set(key, value);
+    } catch (error) {
+      /* Nobody else can close it. */
+      this.abandon();
+      throw error;
+    }
   }
 
   /**
@@ -152,6 +159,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
    *
    * @throws {InvalidArgumentError} when the key is of a type that keys cannot have.
    * @throws {DiskFullError} when values no longer fit and cannot be written: the value is set all the same.
+   * @throws {DamagedError} when a damaged record hides whether the key is there: nothing is set. A damaged value is replaced.
    */
   set(key: K, value: V, options?: SetOptions): this {
     const core = this.#core;
@@ -176,7 +184,10 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     return this.#core.about(key);
   }
 
-  /** Removes a key; false when there was none. */
+  /**
+   * Removes a key; false when there was none.
+   * @throws {DamagedError} when a damaged record hides whether the key is there. A damaged value is removed.
+   */
   delete(key: K): boolean {
     const core = this.#core;
     core.writable();
@@ -222,6 +233,8 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
 
   /** Calls `visit` for every pair, in order. */
   forEach(visit: (value: V, key: K, chest: this) => void, self?: unknown): void {
+    this.#core.live();
+    checkFunction("visit", visit);
     for (const [key, value] of this.entries()) visit.call(self, value, key, this);
   }
 
@@ -279,6 +292,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
   /** Loads many keys. */
   prefetchAll(keys: Iterable<K>): void {
     const core = this.#core;
+    if (!isIterable(keys)) throw new InvalidArgumentError("what is loaded must be a list of keys");
     const list = [...keys];
     for (const key of list) {
       if (core.memory.get(key) !== undefined) continue;
@@ -315,6 +329,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
   mutate(key: K, change: (value: V | undefined) => unknown): V | undefined {
     const core = this.#core;
     core.writable();
+    checkFunction("change", change);
     const value = this.get(key);
     let about = core.about(key);
     const watch = { key: core.key.set(key).text(), changed: false };
@@ -344,6 +359,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
    */
   async memoize(key: K, make: () => V | Promise<V>, options?: SetOptions): Promise<V> {
     const present = this.get(key);
+    checkFunction("make", make);
     if (present !== undefined || this.has(key)) return present as V;
     const { key: bytes } = this.#core;
     const name = bytes.set(key).text();
@@ -424,6 +440,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
    */
   batch(fill: (batch: Batch<K, V>) => void): void {
     this.#core.writable();
+    checkFunction("fill", fill);
     applyBatch(this.#core, fill);
   }
 
@@ -470,6 +487,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     core.writable();
     const { overwrite = true } = options;
     if (!(other instanceof Chest)) {
+      if (!isIterable(other)) throw new InvalidArgumentError("what is set must be a chest, or pairs of key and value");
       for (const [key, value] of other) if (overwrite || !this.has(key)) this.set(key, value);
       return this;
     }
@@ -488,6 +506,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
   async compact(progress?: (disk: number) => void): Promise<void> {
     const core = this.#core;
     core.writable();
+    if (progress !== undefined) checkFunction("progress", progress);
     core.committer.flush();
     while (!core.committer.compactStep()) {
       progress?.(core.tier.usage().disk);
@@ -552,7 +571,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
       if (this.#temporary) core.tier.drop();
       else core.tier.close();
     } finally {
-      if (this.#temporary) removeTemporary(this.path);
+      if (this.#temporary) removeTemporary(this.path, core.tier);
     }
   }
 
@@ -563,7 +582,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     core.closed = true;
     core.memory.clear();
     core.tier.drop();
-    if (this.#temporary) removeTemporary(this.path);
+    if (this.#temporary) removeTemporary(this.path, core.tier);
   }
 
   [Symbol.dispose](): void {

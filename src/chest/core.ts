@@ -65,6 +65,8 @@ const SHORT_TEXT = 256;
 /** What an operation leaves behind beside the value, with what its caller makes a key of. */
 const OPERATION_GARBAGE = 200;
 const NO_TAGS: readonly string[] = [];
+/** In place of a sequence number: what is stored is damaged. */
+const UNKNOWN = -1;
 export const NOTHING: Found = { position: 0, sequence: 0, expires: 0 };
 
 function isSmall(value: unknown): boolean {
@@ -192,7 +194,7 @@ export class Core<K extends Key = Key, V = unknown> {
 
   /** Whether the value that the tier found last is over its time. */
   #isFoundExpired(): boolean {
-    return this.#isOver(this.tier.foundExpires);
+    return this.#isOver(this.tier.foundExpires) && !this.tier.isFoundDamaged;
   }
 
   has(key: K): boolean {
@@ -363,7 +365,9 @@ export class Core<K extends Key = Key, V = unknown> {
     if (entry !== undefined)
       return { position: this.#positionOf(entry), sequence: entry.sequence, expires: entry.expires };
     const position = this.locate(key);
-    return { position, sequence: this.tier.foundSequence, expires: this.tier.foundExpires };
+    const { tier } = this;
+    if (position !== 0 && tier.isFoundDamaged) return { position, sequence: UNKNOWN, expires: 0 };
+    return { position, sequence: tier.foundSequence, expires: tier.foundExpires };
   }
 
   /**
@@ -384,7 +388,9 @@ export class Core<K extends Key = Key, V = unknown> {
     }
     if (entry === undefined) {
       const position = known === undefined ? tier.find(this.key) : known.position;
-      const isNew = position === 0 || this.#isOver(known?.expires ?? tier.foundExpires);
+      /* What is damaged does not say its number: it gets a new one. */
+      const isUnknown = known === undefined ? position !== 0 && tier.isFoundDamaged : known.sequence === UNKNOWN;
+      const isNew = position === 0 || isUnknown || this.#isOver(known?.expires ?? tier.foundExpires);
       const sequence = isNew ? tier.nextSequence : (known?.sequence ?? tier.foundSequence);
       if (weight === undefined && this.#passThrough(value, position, sequence, expires, tags)) entry = undefined;
       else entry = this.#enter(key, value, position, sequence, own ?? this.#weigh(key, value));
@@ -459,9 +465,11 @@ export class Core<K extends Key = Key, V = unknown> {
   remove(key: K, found?: Found): boolean {
     const { memory, tier } = this;
     const entry = memory.find(key, this.key.set(key));
-    const position = found === undefined ? tier.find(this.key) : (entry ?? found).position;
+    const known = entry === undefined ? found?.position : this.#positionOf(entry);
+    const position = known ?? tier.find(this.key);
     if (entry === undefined && position === 0) return false;
-    const expires = entry === undefined ? (found?.expires ?? tier.foundExpires) : entry.expires;
+    let expires = (entry ?? found)?.expires ?? tier.foundExpires;
+    if (known === undefined && expires !== 0 && tier.isFoundDamaged) expires = 0;
     if (position !== 0) tier.remove(this.key, position);
     if (entry !== undefined) memory.release(entry);
     this.size--;
@@ -491,7 +499,12 @@ export class Core<K extends Key = Key, V = unknown> {
 
   #positionOf(entry: Entry): number {
     if (entry.moves !== this.tier.moves) {
-      entry.position = this.locate(entry.key as K);
+      try {
+        entry.position = this.locate(entry.key as K);
+      } catch (error) {
+        /* What is damaged is not moved. */
+        if (!(error instanceof DamagedError)) throw error;
+      }
       entry.moves = this.tier.moves;
     }
     return entry.position;

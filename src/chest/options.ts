@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "../errors.ts";
-import { checkInteger, checkOption } from "../memory/check.ts";
+import { checkFunction, checkInteger, checkOption } from "../memory/check.ts";
 import type { Codec, CodecName, Compression } from "./codec/codec.ts";
 import type { PolicyName } from "./policy.ts";
 import type { ColdTier } from "./tier.ts";
@@ -104,8 +104,7 @@ export function checkOptions<K, V>(options: ChestOptions<K, V>): Settings {
     autoCompact: options.autoCompact ?? true,
   };
   for (const name of ["weigh", "onMiss", "onSpill", "tier"] as const)
-    if (options[name] !== undefined && typeof options[name] !== "function")
-      throw new InvalidArgumentError(`${name} must be a function`);
+    if (options[name] !== undefined) checkFunction(name, options[name]);
   for (const name of ["timeToLive", "diskLimit"] as const)
     if (typeof settings[name] !== "number" || !(settings[name] >= 0))
       throw new InvalidArgumentError(`${name} must be a number from 0 on`);

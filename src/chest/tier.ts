@@ -85,12 +85,17 @@ export interface ColdTier {
   /** Bytes that were staged since the last commit, and of memory that remembers them. */
   readonly staged: number;
 
-  /** Position of a key, 0 when there is none. */
+  /**
+   * Position of a key, 0 when there is none.
+   * @throws {DamagedError} when what is damaged hides whether there is one.
+   */
   find(key: KeyBytes): number;
   /** Sequence number of the value found last by `find`. */
   readonly foundSequence: number;
   /** When the value found last by `find` expires. */
   readonly foundExpires: number;
+  /** Whether these two are not to be relied on, because what is stored is damaged: to be asked right after `find`. */
+  readonly isFoundDamaged?: boolean;
   /**
    * The value at a position.
    * @throws {DamagedError} when what is stored there is not intact.

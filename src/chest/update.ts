@@ -13,7 +13,9 @@ export function copyValue<K extends Key, V>(from: Core<K, V>, to: Core<K, V>, ke
   const value = source !== 0 && tier.transfer !== undefined ? undefined : encodedValue(from, key);
   const resident = memory.get(key);
   const before = to.locate(key);
-  const isNew = resident === undefined && before === 0;
+  const isCounted = resident !== undefined || before !== 0;
+  /* What is damaged does not say its number: it gets a new one. */
+  const isNew = resident === undefined && (before === 0 || tier.isFoundDamaged === true);
   const sequence = resident?.sequence ?? (isNew ? tier.nextSequence : tier.foundSequence);
   if (value !== undefined || tier.transfer!(to.key, from.tier, source, sequence, before) === undefined) {
     const other = value ?? encodedValue(from, key);
@@ -26,10 +28,8 @@ export function copyValue<K extends Key, V>(from: Core<K, V>, to: Core<K, V>, ke
     other.sequence = sequence;
     tier.put(to.key, other, before);
   }
-  if (isNew) {
-    tier.nextSequence++;
-    to.size++;
-  }
+  if (isNew) tier.nextSequence++;
+  if (!isCounted) to.size++;
   if (resident !== undefined) memory.release(resident);
   to.changed(key);
   to.spiller.limitStaged();

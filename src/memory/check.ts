@@ -18,6 +18,11 @@ export function checkInteger(name: string, value: number): void {
     throw new InvalidArgumentError(`${name} must be an integer from 0 to 2^53 - 1, not ${String(value)}`);
 }
 
+/** @throws {InvalidArgumentError} unless `value` is a function. */
+export function checkFunction(name: string, value: unknown): void {
+  if (typeof value !== "function") throw new InvalidArgumentError(`${name} must be a function`);
+}
+
 /** @throws {InvalidArgumentError} unless `value` is one of `allowed`. */
 export function checkOption<T>(name: string, value: T, allowed: readonly T[]): void {
   if (!allowed.includes(value))

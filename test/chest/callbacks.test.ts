@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import path from "node:path";
 import { describe, it } from "vitest";
-import { Chest, type ChestOptions } from "../../src/chest/main.ts";
+import { Chest, type ChestOptions, folderTier, OutcoreError } from "../../src/chest/main.ts";
 import { cleanTempAfterEach, tempFolder } from "../support/temp.ts";
 
 const place = (): string => path.join(tempFolder(), "chest");
@@ -17,8 +17,167 @@ async function reasonOf(work: () => unknown): Promise<string | undefined> {
   }
 }
 
+function having<T>(first: () => void, result: T): T {
+  first();
+  return result;
+}
+
 describe("what users' functions do to a chest", () => {
   cleanTempAfterEach();
+
+  it("what is no function, or no list, is refused at once, and changes nothing", async () => {
+    for (const path of [undefined, place()]) {
+      const chest = new Chest<string, unknown>([["a", { n: 1 }]], path === undefined ? {} : { path });
+      for (const wrong of [undefined, null, 5, "text", {}, [], Symbol("s")]) {
+        const bad = wrong as never;
+        const calls: Record<string, () => unknown> = {
+          forEach: () => chest.forEach(bad),
+          mutate: () => chest.mutate("a", bad),
+          "mutate what is not there": () => chest.mutate("b", bad),
+          batch: () => chest.batch(bad),
+        };
+        if (typeof wrong !== "string" && !Array.isArray(wrong)) {
+          calls.update = () => chest.update(bad);
+          calls.prefetchAll = () => chest.prefetchAll(bad);
+        }
+        if (wrong !== undefined) calls.name = () => folderTier({ name: bad });
+        for (const [name, call] of Object.entries(calls)) assert.throws(call, { code: "INVALID_ARGUMENT" }, name);
+        await assert.rejects(chest.memoize("a", bad), { code: "INVALID_ARGUMENT" });
+        await assert.rejects(chest.memoize("b", bad), { code: "INVALID_ARGUMENT" });
+        if (wrong !== undefined) await assert.rejects(chest.compact(bad), { code: "INVALID_ARGUMENT" });
+      }
+      assert.deepEqual([...chest], [["a", { n: 1 }]]);
+      chest.close();
+    }
+    for (const codec of [{}, { encode: 1, decode: 2 }, { encode: () => new Uint8Array(1) }, 5])
+      assert.throws(() => new Chest({ codec: codec as never }), { code: "INVALID_ARGUMENT" }, JSON.stringify(codec));
+  });
+
+  it("closing, giving up or dropping a chest from within anything is no error, or a typed one, and harms nothing", async () => {
+    type Any = Chest<number, unknown>;
+    const codecOf = (encoding: () => void, decoding: () => void) => ({
+      encode: (value: unknown) => {
+        encoding();
+        return new TextEncoder().encode(JSON.stringify(value));
+      },
+      decode: (bytes: Uint8Array) => {
+        decoding();
+        return JSON.parse(new TextDecoder().decode(bytes)) as unknown;
+      },
+    });
+    const nothing = (): void => {};
+    const doings: Record<string, (make: (options: ChestOptions<number, unknown>) => Any, end: () => void) => unknown> =
+      {
+        onMiss: (make, end) => make({ onMiss: end }).get(1),
+        "onSpill of set": (make, end) =>
+          make({ budget: 1000, onSpill: end }).set(21, "v".repeat(400)).set(22, "v".repeat(400)),
+        "onSpill of shrink": (make, end) => {
+          const chest = make({ onSpill: end });
+          chest.prefetchAll([1, 3]);
+          chest.shrink(0);
+        },
+        "onSpill in slices": async (make, end) => {
+          const chest = make({ budget: 1000, spill: "async", onSpill: end });
+          chest.set(21, "v".repeat(400)).set(22, "v".repeat(400));
+          await chest.settled();
+        },
+        "weigh of set": (make, end) => make({ weigh: () => having(end, 10) }).set(21, 1),
+        "weigh of get": (make, end) => make({ weigh: () => having(end, 10) }).get(1),
+        "weigh of batch": (make, end) => make({ weigh: () => having(end, 10) }).batch((batch) => batch.set(21, 1)),
+        "encode of flush": (make, end) =>
+          make({ codec: codecOf(end, nothing) })
+            .set(21, 1)
+            .set(22, 2)
+            .flush(),
+        "encode of close": (make, end) =>
+          make({ codec: codecOf(end, nothing) })
+            .set(21, 1)
+            .set(22, 2)
+            .close(),
+        "encode of batch": (make, end) => make({ codec: codecOf(end, nothing) }).batch((batch) => batch.set(21, 1)),
+        "encode of shrink": (make, end) =>
+          make({ codec: codecOf(end, nothing) })
+            .set(21, 1)
+            .shrink(0),
+        "a getter": (make, end) => {
+          const value = {
+            n: 1,
+            get closes() {
+              if (this.n > 1) end();
+              return 1;
+            },
+          };
+          const chest = make({}).set(21, value);
+          value.n = 2;
+          chest.flush();
+        },
+        mutate: (make, end) => make({}).mutate(1, () => having(end, 5)),
+        "mutate in place": (make, end) => make({}).mutate(1, end),
+        forEach: (make, end) => make({}).forEach(end),
+        iteration: (make, end) => {
+          for (const _ of make({})) end();
+        },
+        batch: (make, end) => make({}).batch((batch) => having(end, batch.set(21, 1)).set(22, 2)),
+        memoize: (make, end) => make({}).memoize(21, () => having(end, 5)),
+        compact: (make, end) => {
+          const chest = make({ segmentSize: 2 ** 20 });
+          for (const value of ["v", ""]) {
+            for (let i = 100; i < 200; i++) chest.set(i, value.repeat(30_000));
+            chest.flush();
+          }
+          for (let i = 100; i < 200; i++) chest.delete(i);
+          return chest.compact(end);
+        },
+        update: (make, end) =>
+          make({}).update(
+            (function* (): Iterable<[number, unknown]> {
+              yield [21, 1];
+              end();
+              yield [22, 2];
+            })(),
+          ),
+      };
+    for (let how = 0; how < 3; how++)
+      for (const [name, doing] of Object.entries(doings)) {
+        const folder = place();
+        const before = Array.from({ length: 20 }, (_, i): [number, unknown] => [i, i % 2 === 0 ? i : { i }]);
+        new Chest<number, unknown>(before, { path: folder }).close();
+        let chest: Any | undefined;
+        const make = (options: ChestOptions<number, unknown>): Any => {
+          chest = new Chest<number, unknown>({ path: folder, ...options });
+          return chest;
+        };
+        const end = (): void => {
+          if (how === 0) chest?.close();
+          if (how === 1) chest?.abandon();
+          if (how === 2) chest?.drop();
+        };
+        try {
+          await doing(make, end);
+        } catch (error) {
+          assert.ok(error instanceof OutcoreError, `${name}: ${(error as Error).stack}`);
+        }
+        chest?.abandon();
+        const again = new Chest<number, unknown>({ path: folder });
+        if (how < 2) for (const [key, value] of before) assert.deepEqual(again.get(key), value, name);
+        else if (!name.startsWith("encode of close")) assert.ok(again.size === 0, name);
+        assert.deepEqual(again.damage, [], name);
+        again.close();
+      }
+  }, 120_000);
+
+  it("entries that fail while a chest is made leave it closed", () => {
+    const folder = place();
+    const failing = function* (): Iterable<[string, number]> {
+      yield ["a", 1];
+      throw new Error("no more");
+    };
+    assert.throws(() => new Chest(failing(), { path: folder }), /no more/);
+    assert.throws(() => new Chest([[Symbol("s") as never, 1]], { path: folder }), { code: "INVALID_ARGUMENT" });
+    const chest = new Chest<string, number>([["b", 2]], { path: folder });
+    assert.deepEqual([...chest], [["b", 2]]);
+    chest.close();
+  });
 
   it("a memoized function that throws at once is called again, and so is one that fails later", async () => {
     const chest = new Chest<string, number>();

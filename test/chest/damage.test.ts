@@ -109,6 +109,132 @@ describe("a damaged chest", () => {
     }
   });
 
+  /** A chest of one segment with `sound`, `hurt` and `other`, the bytes of `hurt`'s record changed by `change` (at its key). */
+  function hurt(change: (bytes: Uint8Array, at: number) => void): string {
+    const folder = path.join(tempFolder(), "chest");
+    const chest = new Chest<string, unknown>({ path: folder });
+    chest.set("sound", 1).set("hurt", "before").set("other", 2);
+    chest.close();
+    const log = path.join(folder, "00000001.log");
+    const bytes = new Uint8Array(fs.readFileSync(log));
+    change(bytes, Buffer.from(bytes.buffer).indexOf("hurt"));
+    fs.writeFileSync(log, bytes);
+    return folder;
+  }
+
+  const told: Record<string, (bytes: Uint8Array, at: number) => void> = {
+    "in the key": (bytes, at) => (bytes[at + 1]! ^= 4),
+    "all over the key": (bytes, at) => bytes.fill(0, at - 1, at + 4),
+    "in the value": (bytes, at) => (bytes[at + 8]! ^= 1),
+    "in the sequence number": (bytes, at) => (bytes[at - 2]! ^= 1),
+    "in the format": (bytes, at) => (bytes[at - 5]! ^= 1),
+    "in the kind": (bytes, at) => (bytes[at - 6]! ^= 3),
+    "in the checksum": (bytes, at) => (bytes[at - 8]! ^= 1),
+  };
+
+  it("a key whose record is damaged, which can be told all the same, is set and deleted", () => {
+    for (const [name, change] of Object.entries(told)) {
+      for (const way of ["set", "batch", "update", "delete", "batch-delete"]) {
+        const folder = hurt(change);
+        let chest = new Chest<string, unknown>({ path: folder });
+        const what = `${way} of one damaged ${name}`;
+        const source = new Chest<string, unknown>([["hurt", "after"]]);
+        assert.throws(() => chest.get("hurt"), DamagedError, what);
+        assert.ok(chest.has("hurt"), what);
+        if (way === "set") chest.set("hurt", "after");
+        if (way === "batch") chest.batch((batch) => batch.set("hurt", "after"));
+        if (way === "update") chest.update(source);
+        if (way === "delete") assert.equal(chest.delete("hurt"), true, what);
+        if (way === "batch-delete") chest.batch((batch) => batch.delete("hurt"));
+        source.close();
+        const after: [string, unknown][] = [
+          ["other", 2],
+          ["sound", 1],
+        ];
+        if (!way.includes("delete")) after.unshift(["hurt", "after"]);
+        for (let round = 0; round < 3; round++) {
+          assert.equal(chest.size, after.length, what);
+          assert.deepEqual([...chest].sort(), after, what);
+          assert.equal(chest.get("hurt"), way.includes("delete") ? undefined : "after", what);
+          chest.close();
+          if (round === 1)
+            for (const file of fs.readdirSync(folder)) if (!file.endsWith(".log")) fs.rmSync(path.join(folder, file));
+          chest = new Chest<string, unknown>({ path: folder });
+        }
+        chest.close();
+      }
+    }
+  }, 120_000);
+
+  it("a time that is damaged is no time that is over", () => {
+    const folder = path.join(tempFolder(), "chest");
+    const made = new Chest<string, unknown>({ path: folder });
+    made.set("hurt", 1, { expires: Date.now() + 1e9 });
+    made.close();
+    const log = path.join(folder, "00000001.log");
+    const bytes = new Uint8Array(fs.readFileSync(log));
+    bytes[Buffer.from(bytes.buffer).indexOf("hurt") - 2] = 0;
+    fs.writeFileSync(log, bytes);
+    for (const readOnly of [true, false]) {
+      const chest = new Chest<string, unknown>({ path: folder, readOnly });
+      for (const call of [() => chest.get("hurt"), () => chest.about("hurt")]) assert.throws(call, DamagedError);
+      assert.deepEqual([chest.has("hurt"), chest.size], [true, 1]);
+      if (!readOnly) assert.equal(chest.set("hurt", 2).get("hurt"), 2);
+      chest.close();
+    }
+  });
+
+  it("what is left of a record does not say its key: neither set nor deleted, the error says so, others are", () => {
+    const folder = hurt((bytes, at) => bytes.fill(0, at - 12, at + 8));
+    const chest = new Chest<string, unknown>({ path: folder });
+    const log = path.join(folder, "00000001.log");
+    const calls = [
+      () => chest.get("hurt"),
+      () => chest.set("hurt", "after"),
+      () => chest.delete("hurt"),
+      () => chest.batch((batch) => batch.set("hurt", 1).set("sound", 5)),
+      () => chest.mutate("hurt", () => 1),
+      () => chest.snapshot().get("hurt"),
+    ];
+    for (const call of calls)
+      assert.throws(call, (error: unknown) => {
+        assert.ok(error instanceof DamagedError, String(error));
+        assert.equal(error.path, log);
+        assert.match(error.message, /whether it is that of "hurt" cannot be told/);
+        return true;
+      });
+    chest.set("sound", 3);
+    assert.equal(chest.delete("other"), true);
+    assert.deepEqual([chest.get("sound"), chest.get("other"), chest.get("another")], [3, undefined, undefined]);
+    chest.close();
+  });
+
+  it("a record that is damaged after its value came into memory holds nothing up, whatever is compacted", async () => {
+    const folder = path.join(tempFolder(), "chest");
+    const chest = new Chest<string, unknown>({ path: folder, segmentSize: 2 ** 20 });
+    chest.set("hurt", { n: 1 }).set("moved", { n: 2 });
+    for (let i = 0; i < 60; i++) chest.set(`large${i}`, new Uint8Array(40_000).fill(i));
+    chest.flush();
+    for (let i = 0; i < 60; i++) chest.delete(`large${i}`);
+    chest.flush();
+    assert.deepEqual(chest.get("hurt"), { n: 1 });
+    const log = path.join(folder, "00000001.log");
+    const at = fs.readFileSync(log).indexOf("hurt");
+    const file = fs.openSync(log, "r+");
+    fs.writeSync(file, new Uint8Array(30), 0, 30, at - 12);
+    fs.closeSync(file);
+    await chest.compact();
+    chest.set("hurt", { n: 3 });
+    chest.mutate("moved", () => ({ n: 4 }));
+    chest.flush();
+    assert.deepEqual([chest.get("hurt"), chest.get("moved")], [{ n: 3 }, { n: 4 }]);
+    chest.shrink(0);
+    assert.deepEqual([chest.get("hurt"), chest.get("moved"), chest.size], [{ n: 3 }, { n: 4 }, 2]);
+    assert.equal(chest.delete("hurt"), true);
+    assert.equal(chest.get("hurt"), undefined);
+    chest.close();
+  });
+
   it("rebuilds its index from what is whole, and reports the rest", () => {
     const { folder, whole } = make();
     const logs = [...whole.keys()].filter((name) => name.endsWith(".log"));

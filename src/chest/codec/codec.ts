@@ -52,12 +52,16 @@ export class ValueCoder {
   #compressed: ByteWriter = new ByteWriter();
 
   constructor(codec: CodecName | Codec<unknown>, compression: Compression, largest: number) {
-    if (typeof codec === "string" ? !codecNames.includes(codec) : typeof codec?.encode !== "function")
+    const { encode, decode } = codec as Partial<Codec<unknown>>;
+    const isOwn = typeof encode === "function" && typeof decode === "function";
+    if (typeof codec === "string" ? !codecNames.includes(codec) : !isOwn)
       throw new InvalidArgumentError(
         `codec must be one of ${codecNames.join(", ")} or have encode and decode, not ${String(codec)}`,
       );
     if (!compressions.includes(compression))
-      throw new InvalidArgumentError(`compression must be one of ${compressions.join(", ")}, not ${compression}`);
+      throw new InvalidArgumentError(
+        `compression must be one of ${compressions.join(", ")}, not ${String(compression)}`,
+      );
     this.#codec = codec;
     this.#compression = compression;
     this.#largest = largest;

@@ -7,7 +7,7 @@ import {
   NotFoundError,
   ReadOnlyError,
 } from "../../errors.ts";
-import { errorFor } from "../../memory/check.ts";
+import { checkFunction, errorFor } from "../../memory/check.ts";
 import { FileLock } from "../../memory/lock.ts";
 import { decodeKey, type Key, type KeyBytes } from "../keys.ts";
 import type { ColdTier, Damage, NewValue, StoredValue, TierUsage } from "../tier.ts";
@@ -47,6 +47,7 @@ export interface FolderOptions {
 export function folderTier(
   options: FolderOptions = {},
 ): (folder: string, settings: { readonly readOnly: boolean }) => ColdTier {
+  if (options.name !== undefined) checkFunction("name", options.name);
   return (folder, { readOnly }) => new FolderStore(folder, readOnly, options);
 }
 

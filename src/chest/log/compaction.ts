@@ -16,6 +16,7 @@ interface Log {
   allSegments(): Segment[];
   /** Whether there is no older one on the disk, be it one that nobody but a snapshot needs. */
   isOldest(segment: Segment): boolean;
+  /** Position of a key; damaged records do not count. */
   find(key: KeyBytes): number;
   isActive(segment: Segment): boolean;
   /** Ends the active segment. */

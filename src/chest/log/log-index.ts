@@ -1,5 +1,5 @@
-import { builtin } from "../../builtins.ts";
 import { LimitError } from "../../errors.ts";
+import { removeTemporary } from "../temporary.ts";
 import type { MappedMemory } from "./mapped.ts";
 import type { Identity } from "./segment.ts";
 import type { IsMatch, Table } from "./table.ts";
@@ -79,6 +79,6 @@ export class LogIndex {
 
   close(): void {
     this.table.close();
-    if (this.#isPrivate) builtin("fs").rmSync(this.#folder, { recursive: true, force: true });
+    if (this.#isPrivate) removeTemporary(this.#folder);
   }
 }

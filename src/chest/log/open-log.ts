@@ -118,7 +118,13 @@ export class OpenLog {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
+  /** @throws {DamagedError} when there is none, and a damaged record with the key's hash may be its own. */
   find(key: KeyBytes): number {
+    return this.records.settle(this.findWhole(key));
+  }
+
+  /** The same where damaged records do not count. */
+  findWhole(key: KeyBytes): number {
     if (this.#failure !== undefined || this.closed) this.usable();
     return this.readOnly ? this.steadily(() => this.#find(key)) : this.#find(key);
   }

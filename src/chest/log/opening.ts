@@ -1,5 +1,6 @@
 import { builtin } from "../../builtins.ts";
 import { DamagedError, FormatError, NotFoundError } from "../../errors.ts";
+import { removeTemporary, temporaryFolder } from "../temporary.ts";
 import { Appender } from "./appender.ts";
 import { bootIdentity, emptyState, HEAD_CHECKED, HEAD_NAME, Head, type HeadState } from "./head.ts";
 import { FIRST_PAGES } from "./log-index.ts";
@@ -101,13 +102,13 @@ export function rebuildPrivately(log: OpenLog): void {
   const shown = log.head?.read();
   log.state = emptyState();
   for (const segment of log.segments.opened()) segment.refresh();
-  const folder = builtin("fs").mkdtempSync(builtin("path").join(builtin("os").tmpdir(), "outcore-chest-"));
+  const folder = temporaryFolder();
   try {
     log.adopt(Table.create(folder, 1, FIRST_PAGES, log.identity), folder);
     replay(log, 0, provenBy(shown));
   } catch (error) {
     dropIndex(log);
-    builtin("fs").rmSync(folder, { recursive: true, force: true });
+    removeTemporary(folder);
     throw error;
   }
 }
@@ -245,7 +246,7 @@ function failDamaged(log: OpenLog, table: Table): never {
 function replay(log: OpenLog, from: number, proven: number): void {
   const { state, index } = log;
   const result = recover(log, from, proven, {
-    find: (key) => log.find(key),
+    find: (key) => log.findWhole(key),
     put: (key, position, before) => index!.put(key.h1, key.tag, position, before),
     remove: (key, before) => index!.remove(key.h1, key.tag, before),
     damage: (path, offset, length, detail) => log.reportDamage(path, offset, length, detail),

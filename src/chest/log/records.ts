@@ -5,7 +5,7 @@ import { decodeKey, describeKey, type KeyBytes } from "../keys.ts";
 import type { NewValue, StoredValue } from "../tier.ts";
 import type { Appender, ExtentSource } from "./appender.ts";
 import type { MappedMemory } from "./mapped.ts";
-import { EXTENT, EXTENT_SIZE, PUT, RecordFields } from "./record.ts";
+import { crc, DELETE, EXTENT, EXTENT_SIZE, PUT, RecordFields } from "./record.ts";
 import { OFFSETS, type Segment } from "./segment.ts";
 import type { Segments } from "./segments.ts";
 
@@ -25,6 +25,15 @@ function keyName({ bytes, keyStart, keyLength }: RecordFields): string | undefin
   }
 }
 
+/** Whether a damaged record is whole with the key's bytes in place of its own: then it is that key's, and nothing else is damaged. */
+function isWholeWith(record: RecordFields, key: KeyBytes): boolean {
+  const { bytes, start, keyStart, keyLength, covered } = record;
+  if (keyLength !== key.length) return false;
+  const copy = bytes.slice(start, covered);
+  copy.set(key.bytes.subarray(0, keyLength), keyStart - start);
+  return crc(copy, 4, copy.length) === new DataView(copy.buffer, copy.byteOffset).getUint32(0, true);
+}
+
 /** Reads records by their positions, wherever they are now. */
 export class Records {
   /** The log's end, where records may not be in the file yet. */
@@ -42,6 +51,12 @@ export class Records {
    */
   #matched = 0;
   #key: KeyBytes | undefined;
+  /** Whether the key's own bytes are damaged in the record that was found by it. */
+  #isKeyDamaged = false;
+  /** What a damaged record says that the search met, and that may be the key's. */
+  #hiding: DamagedError | undefined;
+  /** Records that were found damaged: nobody knows their lengths. */
+  #damaged: Set<number> = new Set();
   #value: { -readonly [Name in keyof StoredValue]: StoredValue[Name] } = {
     format: 0,
     bytes: new Uint8Array(0),
@@ -87,22 +102,69 @@ export class Records {
   /** The key that `isMatch` and `matchesStaged` look for. */
   look(key: KeyBytes): void {
     this.#key = key;
+    this.#isKeyDamaged = false;
+    this.#hiding = undefined;
   }
 
-  /** Whether a put of the key looked for is at a position. */
+  /**
+   * Ends a search that `look` began.
+   * @throws {DamagedError} when nothing was found, and a damaged record with the key's hash may be its own.
+   */
+  settle(found: number): number {
+    if (found === 0 && this.#hiding !== undefined) throw this.#hiding;
+    return found;
+  }
+
+  /** Whether what the record found last by its key says beside the key is not to be relied on. */
+  get isFoundDamaged(): boolean {
+    const position = this.#matched;
+    if (this.#isKeyDamaged) return true;
+    if (position === 0 || this.#match.intact()) return false;
+    this.#damaged.add(position);
+    return true;
+  }
+
+  /**
+   * Whether a put of the key looked for is at a position. The index gives 48 bits of a hash: of a damaged record only its
+   * bytes can tell that it is this key's. When they do not the search goes on, and `settle` tells.
+   */
   readonly isMatch = (position: number): boolean => {
     const record = this.#match;
     this.#matched = 0;
-    if (!this.load(position, record) || record.kind !== PUT) throw this.damaged(position, "there is no record");
+    const there = this.#isRecord(position, record);
+    if (there === false) return false;
     if (this.#key!.equals(record.bytes, record.keyStart, record.keyLength)) {
       this.foundSequence = record.sequence;
       this.foundExpires = record.expires;
       if (record.bytes !== this.appender?.buffer) this.#matched = position;
       return true;
     }
-    if (!record.intact()) throw this.damaged(position, "the record's checksum does not match", record);
-    return false;
+    if (record.intact()) return false;
+    if (isWholeWith(record, this.#key!)) {
+      this.#isKeyDamaged = true;
+      this.#damaged.add(position);
+      return true;
+    }
+    return this.#hides(this.damaged(position, "the record's checksum does not match", record));
   };
+
+  /** False when there is none: it may have been this key's. */
+  #isRecord(position: number, record: RecordFields): boolean {
+    try {
+      /* The index points to puts only: what looks like a removal is a damaged put. */
+      if (this.load(position, record) && (record.kind === PUT || record.kind === DELETE)) return true;
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error;
+      return this.#hides(error);
+    }
+    return this.#hides(this.damaged(position, "there is no record"));
+  }
+
+  #hides({ path, offset, detail }: DamagedError): false {
+    const what = `${detail}; whether it is that of ${describeKey(decodeKey(this.#key!.bytes, 0, this.#key!.length))} cannot be told`;
+    this.#hiding ??= new DamagedError(path, offset, what);
+    return false;
+  }
 
   /** The position when it is a put of the key, 0 when it is a removal of it, undefined when it is another key's. */
   readonly matchesStaged = (position: number): number | undefined => {
@@ -231,14 +293,6 @@ export class Records {
     return true;
   }
 
-  /** Whether the record at a position has a key. */
-  hasKey(position: number, key: KeyBytes): boolean {
-    const record = this.#match;
-    this.#matched = 0;
-    if (!this.load(position, record)) throw this.damaged(position, "there is no record");
-    return key.equals(record.bytes, record.keyStart, record.keyLength);
-  }
-
   prefetch(position: number): void {
     const record = this.#record;
     if (!this.load(position, record)) return;
@@ -248,7 +302,7 @@ export class Records {
 
   /** The record at a position is dead from now on. Returns its bytes, 0 when it cannot be looked at: that is no harm. */
   supersede(position: number): number {
-    if (position === 0) return 0;
+    if (position === 0 || this.#damaged.has(position)) return 0;
     const record = this.#match;
     try {
       if (position !== this.#matched && !this.load(position, record)) return 0;

@@ -5,6 +5,7 @@ import type { Lease } from "../../memory/lease.ts";
 import { FileLock } from "../../memory/lock.ts";
 import { CUSTOM, ENCODING } from "../codec/codec.ts";
 import type { KeyBytes } from "../keys.ts";
+import { removeTemporary, temporaryFolder } from "../temporary.ts";
 import type { ColdTier, Damage, NewValue, StoredValue, TierUsage } from "../tier.ts";
 import { backup } from "./backup.ts";
 import { checkThere, closeAll, closeWell, removeAll, syncLog } from "./closing.ts";
@@ -36,6 +37,8 @@ export class LogStore implements ColdTier {
   #log: OpenLog;
   #lock: FileLock | undefined;
   #compaction: Compaction;
+  /** Those that are open. */
+  #snapshots: Set<LogSnapshot> = new Set();
   /** Bytes of the log up to the last commit, when known. */
   #logBytes: number | undefined;
 
@@ -50,7 +53,7 @@ export class LogStore implements ColdTier {
       walker: log.walker,
       allSegments: () => log.allSegments(),
       isOldest: ({ id }) => log.segments.ids()[0] === id,
-      find: (key) => log.find(key),
+      find: (key) => log.findWhole(key),
       isActive: (segment) => log.isActive(segment),
       rotate: () => log.appender!.rotate(0),
       move: (key, value, before) => this.#move(key, value, before),
@@ -126,6 +129,10 @@ export class LogStore implements ColdTier {
 
   get foundExpires(): number {
     return this.#log.records.foundExpires;
+  }
+
+  get isFoundDamaged(): boolean {
+    return this.#log.records.isFoundDamaged;
   }
 
   find(key: KeyBytes): number {
@@ -430,10 +437,10 @@ export class LogStore implements ColdTier {
   snapshot(): LogSnapshot {
     const log = this.#log;
     log.usable();
-    const folder = builtin("fs").mkdtempSync(builtin("path").join(builtin("os").tmpdir(), "outcore-chest-"));
+    const folder = temporaryFolder();
     log.segments.pin();
     const end = (): void => {
-      builtin("fs").rmSync(folder, { recursive: true, force: true });
+      removeTemporary(folder);
       this.#unpin();
     };
     let copy: Table | undefined;
@@ -446,7 +453,14 @@ export class LogStore implements ColdTier {
         copy = log.index!.table.copyTo(folder, 1, log.identity);
         return copy;
       });
-      return new LogSnapshot(log.records, table, end);
+      const snapshot = new LogSnapshot(log.records, table, () => {
+        this.#snapshots.delete(snapshot);
+        end();
+      });
+      this.#snapshots.add(snapshot);
+      /* It is mapped: so nothing is left of one that is given up. Windows removes no open file. */
+      if (builtin("process").platform !== "win32") removeTemporary(folder);
+      return snapshot;
     } catch (error) {
       copy?.close();
       end();
@@ -468,6 +482,7 @@ export class LogStore implements ColdTier {
   close(): void {
     const log = this.#log;
     if (log.closed) return;
+    for (const snapshot of [...this.#snapshots]) snapshot.close();
     try {
       if (!this.readOnly && !log.hasFailed && log.index !== undefined && log.appender !== undefined) closeWell(log);
     } finally {

@@ -11,7 +11,7 @@ interface Log {
   readonly mapped: MappedMemory;
   isActive(segment: Segment): boolean;
   endOf(segment: Segment): number;
-  find(key: KeyBytes): number;
+  findWhole(key: KeyBytes): number;
   readonly records: { readonly foundSequence: number };
   /** Visits the records that are not in a file yet, with the base of their positions. */
   forEachBuffered(record: RecordFields, visit: (base: number) => void): void;
@@ -68,7 +68,7 @@ export class Walker {
       const { sequence, start } = record;
       if (record.kind !== PUT || sequence < from || sequence >= to) return;
       key.setBytes(record.bytes, record.keyStart, record.keyLength);
-      const now = log.find(key);
+      const now = log.findWhole(key);
       if (now === base + start) visit(sequence, now);
       /* To a reader: moved meanwhile, to where it does not look. */ else if (
         log.readOnly &&
@@ -107,7 +107,7 @@ export class Walker {
     this.walk(segment, record, SEGMENT_HEADER, () => {
       if (record.kind !== PUT) return true;
       key.setBytes(record.bytes, record.keyStart, record.keyLength);
-      if (this.#log.find(key) !== segment.id * OFFSETS + record.start) dead += record.end - record.start;
+      if (this.#log.findWhole(key) !== segment.id * OFFSETS + record.start) dead += record.end - record.start;
       return true;
     });
     return dead;
