@@ -10,6 +10,9 @@ export interface Watch {
   close(): void;
 }
 
+/** Beside the program, at once, or at once with all free memory given back to the system. */
+export type Collection = "soon" | "now" | "giving back";
+
 /** The C library as one runtime sees it. Four backends make this shape; nothing above `ffi/` knows which. */
 export interface Native {
   readonly backend: BackendName;
@@ -30,8 +33,8 @@ export interface Native {
    * `now` where large arrays alone pile up while a program does not return to its event loop.
    */
   readonly collects: "both" | "now" | "never";
-  /** What collects garbage, at once or (`now` false) beside the program. */
-  findCollector(): ((now: boolean) => void) | undefined;
+  /** What collects garbage; undefined where that is not allowed. */
+  findCollector(): ((how: Collection) => void) | undefined;
   /**
    * True where compiled `Atomics.load` writes to memory (JavaScriptCore adds 0), which a read-only mapping does not
    * survive.

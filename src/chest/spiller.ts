@@ -100,7 +100,7 @@ export class Spiller {
     }
     /* Nor because there is no room for a commit: the next change tries. */
     if (strict) this.limitStaged();
-    memory.evicted.limit();
+    memory.evicted.limit(memory.used + core.tier.resident);
     return false;
   }
 

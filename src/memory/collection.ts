@@ -1,15 +1,16 @@
 import { native } from "../../ffi/load.ts";
+import type { Collection } from "../../ffi/native.ts";
 
-let known: ((now: boolean) => void) | undefined | null = null;
+let known: ((how: Collection) => void) | undefined | null = null;
 
 /**
- * Has the runtime collect garbage: at once, or `soon` beside the program where it can. Undefined where the runtime does
- * so in time by itself.
+ * Has the runtime collect garbage: `now`, `giving back` what is free to the system too, or `soon` beside the program where
+ * it can. Undefined where the runtime does so in time by itself, or has no such collection.
  */
-export function collector(when: "now" | "soon"): (() => void) | undefined {
+export function collector(how: Collection): (() => void) | undefined {
   const { collects } = native();
-  if (collects === "never" || (when === "soon" && collects === "now")) return undefined;
+  if (collects === "never" || (how !== "now" && collects === "now")) return undefined;
   if (known === null) known = native().findCollector();
   const collect = known;
-  return collect === undefined ? undefined : () => collect(when === "now");
+  return collect === undefined ? undefined : () => collect(how);
 }
