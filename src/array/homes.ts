@@ -14,6 +14,8 @@ export class Homes {
   #sums = new Map<number, StoreFile>();
   /** A file was made whose name is not known to be on the disk. */
   #unnamed = false;
+  /** A file was opened: who made it may have died, or failed, before its name was on the disk. */
+  #unsure = false;
 
   constructor(folder: string) {
     this.folder = folder;
@@ -28,6 +30,7 @@ export class Homes {
   }
 
   #openOrMake(path: string): StoreFile {
+    this.#unsure = true;
     try {
       return StoreFile.open(path, true);
     } catch (error) {
@@ -106,10 +109,13 @@ export class Homes {
     this.sums(array).write(first * 4, bytes);
   }
 
-  /** Waits until an array's pages and their checksums are on the disk. */
+  /** Waits until an array's pages and their checksums are on the disk, under their names. */
   sync(array: number): void {
-    this.get(array).sync();
-    this.sums(array).sync();
+    const [home, sums] = [this.get(array), this.sums(array)];
+    if (this.#unsure) syncFolder(this.folder);
+    this.#unsure = false;
+    home.sync();
+    sums.sync();
   }
 
   /** Removes the files of arrays below `nextId` that nobody knows any more, and nobody is making. */
