@@ -13,10 +13,12 @@ export function copyValue<K extends Key, V>(from: Core<K, V>, to: Core<K, V>, ke
   const value = source !== 0 && tier.transfer !== undefined ? undefined : encodedValue(from, key);
   const resident = memory.get(key);
   const before = to.locate(key);
+  /* What is over is set anew, as `set` does. */
+  const isPast = isOver(resident?.expires ?? (before === 0 || tier.isFoundDamaged ? 0 : tier.foundExpires));
   const isCounted = resident !== undefined || before !== 0;
   /* What is damaged does not say its number: it gets a new one. */
-  const isNew = resident === undefined && (before === 0 || tier.isFoundDamaged === true);
-  const sequence = resident?.sequence ?? (isNew ? tier.nextSequence : tier.foundSequence);
+  const isNew = isPast || (resident === undefined && (before === 0 || tier.isFoundDamaged === true));
+  const sequence = isNew ? tier.nextSequence : (resident?.sequence ?? tier.foundSequence);
   if (value !== undefined || tier.transfer!(to.key, from.tier, source, sequence, before) === undefined) {
     const other = value ?? encodedValue(from, key);
     if ((other.format & ENCODING) === CUSTOM && !from.coder.hasCodecOf(to.coder)) {
@@ -33,6 +35,10 @@ export function copyValue<K extends Key, V>(from: Core<K, V>, to: Core<K, V>, ke
   if (resident !== undefined) memory.release(resident);
   to.changed(key);
   to.spiller.limitStaged();
+}
+
+function isOver(expires: number): boolean {
+  return expires !== 0 && expires <= Date.now();
 }
 
 function encodedValue<K extends Key, V>(from: Core<K, V>, key: K): NewValue {

@@ -10,6 +10,24 @@ const array = (i: number): Float64Array => new Float64Array(8000 + i).fill(i);
 describe("update from another chest", () => {
   cleanTempAfterEach();
 
+  it("sets what is over anew, behind all others, as set does", () => {
+    const from = new Chest<string, unknown>([
+      ["late", 1],
+      ["large", array(2)],
+    ]);
+    from.shrink(0);
+    for (const budget of [0, 1e6])
+      for (const overwrite of [true, false]) {
+        const to = new Chest<string, unknown>({ budget });
+        to.set("late", 0, { expires: 1 }).set("large", 0, { expires: 1 }).set("first", 0).flush();
+        to.update(from, { overwrite });
+        assert.deepEqual([...to], [["first", 0], ...from]);
+        assert.equal(to.size, 3);
+        to.close();
+      }
+    from.close();
+  });
+
   it("takes large values over from file to file, with their time and tags, and they are there when reopened", () => {
     const folder = tempFolder();
     const from = new Chest<number | string, unknown>({ path: path.join(folder, "from"), segmentSize: 2 ** 20 });
