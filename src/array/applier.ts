@@ -32,8 +32,7 @@ export class Applier {
   limit(own: number = Number.POSITIVE_INFINITY): number {
     const { durable } = this.#shared;
     if (mutations.ignoreSnapshots) return durable;
-    let named = Number.POSITIVE_INFINITY;
-    for (const txid of Object.values(this.#history.catalogue.snapshots)) named = Math.min(named, txid);
+    const named = this.#history.oldestNamed(durable);
     return Math.min(own, durable, named, this.#shared.oldestOther(this.#maxSnapshotAge, named));
   }
 

@@ -11,6 +11,12 @@ export function startOf({ segment, offset, applied, chain }: Superblock): Cursor
   return { segment, offset, txid: applied, chain };
 }
 
+function oldestOf({ snapshots }: Catalogue): number {
+  let oldest = Number.POSITIVE_INFINITY;
+  for (const txid of Object.values(snapshots)) oldest = Math.min(oldest, txid);
+  return oldest;
+}
+
 /** A record, and where the log and the catalogue stand behind it. */
 interface Following {
   readonly record: LogRecord;
@@ -75,6 +81,21 @@ export class History {
       at = advance(at, runs, meta);
     }
     return [...byId.values()];
+  }
+
+  /**
+   * The oldest transaction that a named snapshot stands at: of those that have a name now, and of those that have one
+   * again when a power loss takes back what was committed after `durable`.
+   */
+  oldestNamed(durable: number): number {
+    let oldest = oldestOf(this.catalogue);
+    if (!this.records.some(({ txid, meta }) => txid > durable && meta.snapshots !== undefined)) return oldest;
+    let at = this.base;
+    for (const { txid, runs, meta } of this.records) {
+      if (txid > durable) oldest = Math.min(oldest, oldestOf(at));
+      at = advance(at, runs, meta);
+    }
+    return oldest;
   }
 
   /** What this connection will have read with a record that continues the cursor. */

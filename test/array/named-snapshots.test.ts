@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
+import { readFileSync } from "node:fs";
+import path from "node:path";
 import { afterEach, describe, it } from "vitest";
 import { type ArrayStore, openReference, openStore, type StoreOptions } from "../../src/array/main.ts";
 import { ClosedError, NotFoundError, ReadOnlyError, SnapshotTooOldError } from "../../src/errors.ts";
@@ -218,5 +220,20 @@ describe("a named snapshot", () => {
     }
     old.close();
     assert.equal(store(one.folder, { at: "old" }).array("a", "f64").sum(), sum);
+  });
+
+  it("keep the home files as they were until the loss of their name is on the disk", async () => {
+    const one = await pinned();
+    const home = (): Float64Array => new Float64Array(readFileSync(path.join(one.folder, "a1.dat")).buffer);
+    await one.transact(() => one.dropSnapshot("old"), { durability: "none" });
+    await one.transact(() => one.array("a", "f64").typed().fill(6, 0, 100), { durability: "none" });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    one.begin().abort();
+    /* Applies what may be applied. */
+    assert.deepEqual(one.engine.verify(), []);
+    assert.equal(home()[0], 0, "a power loss may bring the name back, and the file shows something newer");
+    await one.transact(() => one.array("a", "f64").typed().fill(7, 0, 100));
+    await one.checkpoint();
+    assert.equal(home()[0], 7);
   });
 });
