@@ -27,15 +27,18 @@ async function run(what: string, count: number, work: typeof explore): Promise<n
   const started = performance.now();
   const seconds = (): string => `${((performance.now() - started) / 1000).toFixed(0)} s`;
   let told = 0;
-  const wrong = await work(folder, seed, count, (done) => {
-    if (done - told < count / 10) return;
-    told = done;
-    console.log(`  ${done} ${what}, ${seconds()}`);
-  });
-  rmSync(folder, { recursive: true, force: true });
-  for (const each of wrong) console.log(each);
-  console.log(`${count} ${what}: ${wrong.length} violations, ${seconds()}`);
-  return wrong.length;
+  try {
+    const wrong = await work(folder, seed, count, (done) => {
+      if (done - told < count / 10) return;
+      told = done;
+      console.log(`  ${done} ${what}, ${seconds()}`);
+    });
+    for (const each of wrong) console.log(each);
+    console.log(`${count} ${what}: ${wrong.length} violations, ${seconds()}`);
+    return wrong.length;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 const found =
