@@ -51,7 +51,8 @@ export class Evicted {
     this.#most = Math.max(LEAST, budget * SHARE);
     this.#step = (this.#most * AGAIN) / LOOKS;
     this.#lookAt = this.#step;
-    least = Math.min(least, resident());
+    const all = resident();
+    if (all < least) least = all;
     this.#own = least;
   }
 
@@ -72,7 +73,8 @@ export class Evicted {
     const mine = Math.min(held, this.#budget);
     if (givingBack !== undefined && this.#isOver(mine)) {
       givingBack();
-      this.#own = resident() - mine;
+      const left = resident();
+      if (left >= 0) this.#own = left - mine;
     } else if (this.#bytes > this.#most * (givingBack === undefined ? 1 : AGAIN)) now();
     else return;
     this.#bytes = 0;
@@ -83,6 +85,7 @@ export class Evicted {
 
   #isOver(mine: number): boolean {
     const all = resident();
+    if (Number.isNaN(all)) return false;
     /* Others may have given memory back. */
     this.#own = Math.min(this.#own, all - mine);
     return all - this.#own > this.#budget + this.#most * KEPT;
@@ -94,6 +97,11 @@ function findCollections(): Collections | "in time" {
   return now === undefined ? "in time" : { now, givingBack: collector("giving back") };
 }
 
+/** NaN where the system does not tell, for one because no descriptor is left: then nothing is too much. */
 function resident(): number {
-  return builtin("process").memoryUsage.rss();
+  try {
+    return builtin("process").memoryUsage.rss();
+  } catch {
+    return Number.NaN;
+  }
 }
