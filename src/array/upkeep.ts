@@ -47,13 +47,16 @@ export class Upkeep {
     const { options, history, shared, applier, settler } = this.#parts;
     const state = this.#parts.state();
     if (state === "ended") return;
-    /* What others have committed is not read here: views stay as they are. */
-    const isNewest = shared.head === history.shown.txid && shared.sequence === history.superblock.sequence;
-    if (state === "busy" || !isNewest || !shared.tryCommitLock()) {
+    if (state === "busy" || !shared.tryCommitLock()) {
       this.#later();
       return;
     }
     try {
+      /* What others have committed is not read here: views stay as they are. Only with the lock is it known whether there is any. */
+      if (shared.head !== history.shown.txid || shared.sequence !== history.superblock.sequence) {
+        this.#later();
+        return;
+      }
       settler.settle(true);
       if (idle || history.logBytes > options.segmentBytes / 2) {
         applier.checkpoint();
