@@ -32,6 +32,8 @@ export interface Mutations {
   ignoreDoubt?: boolean;
   /** A commit does not ask what others have changed. */
   noConflicts?: boolean;
+  /** Upkeep asks whether there is anything newer before it has the commit lock, and not after. */
+  earlyLook?: boolean;
   /** A snapshot's slot is published outside the gate; called in between. */
   lateSlot?: (() => void) | undefined;
 }

@@ -1,6 +1,7 @@
 import { SystemError } from "../errors.ts";
 import type { Applier } from "./applier.ts";
 import type { History } from "./history.ts";
+import { mutations } from "./mutations.ts";
 import type { PageLogOptions } from "./page-log-options.ts";
 import type { Settler } from "./settler.ts";
 import type { SharedState } from "./shared-state.ts";
@@ -47,13 +48,15 @@ export class Upkeep {
     const { options, history, shared, applier, settler } = this.#parts;
     const state = this.#parts.state();
     if (state === "ended") return;
-    if (state === "busy" || !shared.tryCommitLock()) {
+    const isNewest = (): boolean =>
+      shared.head === history.shown.txid && shared.sequence === history.superblock.sequence;
+    if (state === "busy" || (mutations.earlyLook && !isNewest()) || !shared.tryCommitLock()) {
       this.#later();
       return;
     }
     try {
       /* What others have committed is not read here: views stay as they are. Only with the lock is it known whether there is any. */
-      if (shared.head !== history.shown.txid || shared.sequence !== history.superblock.sequence) {
+      if (!mutations.earlyLook && !isNewest()) {
         this.#later();
         return;
       }

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import path from "node:path";
 import { type ArrayStore, openStore, type Savepoint, type Transaction } from "../../src/array/main.ts";
 import { mutations } from "../../src/array/mutations.ts";
+import { SharedState } from "../../src/array/shared-state.ts";
 import { ConflictError, DiskFullError, LockedError, TransactionError } from "../../src/errors.ts";
 import { type DirtyWay, PrivateView } from "../../src/memory/private-view.ts";
 import { diskError, observeDisk } from "../../src/memory/store-file.ts";
@@ -29,6 +30,8 @@ interface Connection {
   savepoint: { point: Savepoint; work: Work } | undefined;
   /** Written to outside a transaction. */
   stray: boolean;
+  /** The store's part of what connections tell one another. */
+  shared: SharedState | undefined;
 }
 
 const cloneMap = (map: Map<string, Set<number>>): Map<string, Set<number>> =>
@@ -60,6 +63,9 @@ function freshWork(arrays: Arrays): Work {
   };
 }
 
+const { open: openShared } = SharedState;
+const { tryCommitLock } = SharedState.prototype;
+
 const NAMES = ["a", "b", "c"];
 const bytesOf = (values: Float64Array): Buffer => Buffer.from(values.buffer, values.byteOffset, values.byteLength);
 
@@ -77,6 +83,10 @@ class Interleaving {
   readonly #connections: Connection[] = [];
   readonly #ways = ways();
   #value = 0;
+  /** Those that have committed in between, in a turn of the event loop that is not over. */
+  readonly #sneaked = new Set<Connection>();
+  #sneaking = false;
+  #opened: SharedState | undefined;
   /** The last operations, for a report. */
   readonly trace: string[] = [];
 
@@ -101,11 +111,21 @@ class Interleaving {
   }
 
   async run(operations: number): Promise<void> {
+    const interleaving = this;
+    SharedState.open = (...args) => {
+      this.#opened = openShared.apply(SharedState, args);
+      return this.#opened;
+    };
+    SharedState.prototype.tryCommitLock = function (this: SharedState): boolean {
+      interleaving.#beforeLock(this);
+      return tryCommitLock.call(this);
+    };
     try {
       for (let number = 0; number < 4; number++)
         this.#connections.push({
           number,
           store: this.#open(),
+          shared: this.#opened,
           transaction: undefined,
           snapshot: 0,
           work: freshWork(new Map()),
@@ -117,25 +137,56 @@ class Interleaving {
         if (connection.transaction === undefined) await this.#idle(connection);
         else await this.#active(connection, connection.transaction);
         this.#check(this.#pick());
+        /* Upkeep happens between turns of the event loop. */
+        if (this.#sneaked.size > 0 || this.#random(4) === 0) await new Promise<void>((done) => setImmediate(done));
+        this.#sneaked.clear();
       }
       for (const connection of this.#connections) this.#check(connection);
     } finally {
       observeDisk(undefined);
+      SharedState.open = openShared;
+      SharedState.prototype.tryCommitLock = tryCommitLock;
       for (const { store } of this.#connections) store.close();
     }
   }
 
-  /** What another does while one is between reading the head and saying so: a commit. For a mutant without the gate. */
-  #sneak(beginning: Connection): void {
-    const other = this.#connections.find((each) => each !== beginning && !each.transaction && !each.stray);
+  /** Before somebody takes the commit lock another may have it, and be done. */
+  #beforeLock(shared: SharedState): void {
+    if (this.#sneaking || this.#random(6) > 0) return;
+    const one = this.#connections.find((each) => each.shared === shared);
+    if (one === undefined) return;
+    this.#sneaking = true;
+    if (this.#random(3) > 0) this.#sneak(one);
+    const others = this.#connections.filter((each) => each !== one && !this.#isBusy(each));
+    const other = others[this.#random(others.length)];
+    if (other !== undefined && this.#random(3) > 0) {
+      this.#note(other, "checkpoint in between");
+      void other.store.checkpoint();
+      this.#sneaked.add(other);
+    }
+    this.#sneaking = false;
+  }
+
+  #isBusy(connection: Connection): boolean {
+    return connection.transaction !== undefined || connection.stray || this.#sneaked.has(connection);
+  }
+
+  /**
+   * What another does while one is about to take the commit lock, or, in a mutant without the gate, between reading the
+   * head and saying so: a commit.
+   */
+  #sneak(one: Connection): void {
+    const other = this.#connections.find((each) => each !== one && !this.#isBusy(each));
     if (other === undefined || this.#newest.size === 0) return;
     const { lateSlot } = mutations;
     mutations.lateSlot = undefined;
+    this.#sneaked.add(other);
     this.#begin(other);
-    this.#write(other);
     this.#note(other, "commit in between");
-    void other.transaction?.commit();
-    this.#remember(other);
+    if (this.#write(other)) {
+      void other.transaction?.commit();
+      this.#remember(other);
+    } else other.transaction?.abort();
     other.transaction = undefined;
     mutations.lateSlot = lateSlot;
   }
@@ -163,6 +214,7 @@ class Interleaving {
       this.#note(connection, "open again");
       store.close();
       connection.store = this.#open();
+      connection.shared = this.#opened;
       connection.stray = false;
     } else if (what === 2 && store.snapshot === this.#states.length - 1 && this.#newest.size > 0) {
       connection.snapshot = store.snapshot;
@@ -187,12 +239,13 @@ class Interleaving {
       throw new Error("what was written outside a transaction went into a later state");
     }
     this.#note(connection, `begin at ${newest}`);
-    const state = this.#newest;
     if (mutations.lateSlot !== undefined) mutations.lateSlot = () => this.#sneak(connection);
     connection.transaction = connection.store.begin();
-    connection.snapshot = newest;
-    if (connection.transaction.snapshot !== newest) throw new Error(`snapshot ${connection.transaction.snapshot}`);
-    if (!connection.stray) connection.work = freshWork(state);
+    const { snapshot } = connection.transaction;
+    /* Others may have committed in between. */
+    if (snapshot < newest || snapshot >= this.#states.length) throw new Error(`snapshot ${snapshot}`);
+    connection.snapshot = snapshot;
+    if (!connection.stray) connection.work = freshWork(this.#states[snapshot] as Arrays);
     connection.stray = false;
     connection.savepoint = undefined;
   }
@@ -319,7 +372,6 @@ class Interleaving {
 
   async #commit(connection: Connection, transaction: Transaction): Promise<void> {
     const { work } = connection;
-    const expected = this.#verdict(connection);
     const empty =
       [work.pages, work.zeros, work.tails].every((map) => [...map.values()].every((set) => set.size === 0)) &&
       work.shaped.size + work.created.size + work.dropped.size === 0 &&
@@ -327,16 +379,18 @@ class Interleaving {
     let left = this.#random(6) === 0 ? this.#random(4) : -1;
     if (left >= 0)
       observeFolder(this.#folder, ({ kind, path: file }) => {
-        if ((kind === "write" || kind === "sync") && left-- === 0) throw diskError("ENOSPC", kind, file);
+        if (!this.#sneaking && (kind === "write" || kind === "sync") && left-- === 0)
+          throw diskError("ENOSPC", kind, file);
         return undefined;
       });
     const durability = this.#random(3) === 0 ? "none" : "full";
-    this.#note(connection, `commit ${durability}${left >= 0 ? ", failing" : ""}: ${expected}`);
+    this.#note(connection, `commit ${durability}${left >= 0 ? ", failing" : ""}: ${this.#verdict(connection)}`);
     try {
       const txid = await transaction.commit({ durability });
       observeDisk(undefined);
       connection.transaction = undefined;
-      if (expected === "conflict" && !empty) throw new Error(`transaction ${txid} should have been a conflict`);
+      if (!empty && this.#verdict(connection) === "conflict")
+        throw new Error(`transaction ${txid} should have been a conflict`);
       if (txid === this.#states.length) this.#remember(connection);
       else if (!empty) throw new Error(`transaction ${txid}, after ${this.#states.length - 1}`);
     } catch (error) {
@@ -351,7 +405,7 @@ class Interleaving {
         return;
       }
       if (!(error instanceof ConflictError)) throw error;
-      if (expected === "none") throw new Error(`a conflict that is none: ${error.message}`);
+      if (this.#verdict(connection) === "none") throw new Error(`a conflict that is none: ${error.message}`);
       connection.transaction = undefined;
     }
   }

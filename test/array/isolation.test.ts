@@ -16,7 +16,7 @@ describe("snapshot isolation", () => {
     assert.deepEqual(await interleave(fastFolder(), seed, count), []);
   }, 1_800_000);
 
-  const mutants = { noConflicts: true, ignoreSnapshots: true, recycleEarly: true, lateSlot: () => {} };
+  const mutants = { noConflicts: true, ignoreSnapshots: true, recycleEarly: true, earlyLook: true, lateSlot: () => {} };
   for (const [name, value] of Object.entries(mutants))
     it(`holds only with every part of the protocol: ${name} is noticed`, async () => {
       Object.assign(mutations, { [name]: value });
