@@ -32,7 +32,9 @@ async function run(role: string, folder: string): Promise<Running> {
   const child = start(fixture("array-worker.ts"), role === "writer" ? [role, folder, note] : [role, folder]);
   children.add(child);
   const ended = finish(child, 1_800_000);
-  await line(child, "ready");
+  await line(child, "ready").catch(async (error) => {
+    throw new Error(`${(error as Error).message}${(await ended).stderr}`);
+  });
   return { child, ended, note };
 }
 
@@ -57,7 +59,8 @@ describe("SIGKILL", () => {
         const at = random(2);
         const victim = writers[at] as Running;
         victim.child.kill("SIGKILL");
-        await victim.ended;
+        const { signal, stderr } = await victim.ended;
+        assert.deepEqual([signal, stderr], ["SIGKILL", ""]);
         const step = lastStep(victim.note);
         hit.set(step, (hit.get(step) ?? 0) + 1);
         const transaction = store.begin();
