@@ -1,7 +1,7 @@
 import { builtin } from "../builtins.ts";
 import { LimitError, LockedError, UnsupportedFileError } from "../errors.ts";
 import { DataFile } from "../memory/data-file.ts";
-import { lockRange } from "../memory/lock.ts";
+import { endWithThread, lockRange } from "../memory/lock.ts";
 import { Mapping } from "../memory/mapping.ts";
 import { mutations } from "./mutations.ts";
 
@@ -72,6 +72,7 @@ export class SharedState {
     const { join } = builtin("path");
     const lock = DataFile.create(join(folder, "lock"));
     try {
+      endWithThread(lock);
       if (lock.status().fileSystem === "network")
         throw new UnsupportedFileError(folder, "on a network file system", "locks there are not to be relied on");
       let alone = false;

@@ -41,6 +41,14 @@ export function lockRange(file: DataFile, kind: keyof typeof kinds, offset: numb
   return false;
 }
 
+/**
+ * Lets the locks of an open file end with the thread that calls, should it end before they do: a Worker can be terminated
+ * at any moment, and its process lives on. A child by fork without exec does not get them either.
+ */
+export function endWithThread(file: DataFile): void {
+  check(native().calls.oc_thread_descriptor(file.fd, 1), "keep", file.path);
+}
+
 /** A shared lock needs no right to write; without it the holder stays nameless. */
 function openLockFile(path: string, shared: boolean): DataFile {
   try {
@@ -78,6 +86,7 @@ function attempt(path: string, shared: boolean): DataFile | { holder: string | u
     const file = openLockFile(path, shared);
     try {
       refuse(file);
+      endWithThread(file);
       if (!lockRange(file, shared ? "shared" : "exclusive", LOCK_BYTE, 1)) {
         const holder = readHolder(file);
         file.close();
@@ -110,7 +119,7 @@ function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<v
 
 /**
  * A lock between processes, threads and parts of one program, held by having a file of its own open: it ends with
- * `release`, and with the death of its holder, however that dies. While it is held the file says as text who holds it;
+ * `release`, and with the death of its holder, be it a process or a Worker, however that dies. While it is held the file says as text who holds it;
  * that is for people, nothing relies on it. The file stays when the lock ends.
  *
  * @example

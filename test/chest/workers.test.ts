@@ -43,4 +43,15 @@ describe("a chest in several threads of one process", () => {
     chest.close();
     assert.equal(await ask("lock", folder), "opened");
   }, 60_000);
+
+  it("a Worker that is terminated while it has one open locks nobody out", async () => {
+    const folder = path.join(tempFolder(), "chest");
+    assert.equal(await ask("hold", folder), "held");
+    assert.throws(() => new Chest({ path: folder }), { code: "LOCKED" });
+    await workers.pop()?.terminate();
+    /* Its thread may end a little later. */
+    const chest = await Chest.open<string, number>({ path: folder }, 20_000);
+    assert.deepEqual([...chest], [["a", 1]]);
+    chest.close();
+  }, 60_000);
 });

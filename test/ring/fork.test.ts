@@ -1,41 +1,28 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import process from "node:process";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { collectRings, createRing, openRing } from "../../src/ring/main.ts";
-import { exists, freshName, here, type Peer, program, runs, start } from "./helpers.ts";
+import { Forker } from "../support/forking.ts";
+import { exists, freshName, here, type Peer, runs, start } from "./helpers.ts";
 
 const schema = { number: { type: "u32" }, words: { type: "u32", capacity: 1024 } } as const;
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 let folder = "";
-let library = "";
+let forker: Forker;
 beforeAll(() => {
   folder = mkdtempSync(path.join(tmpdir(), "outcore-fork-"));
-  library = program("forker", ["-shared", "-fPIC", "-pthread"]);
+  forker = new Forker(folder);
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-interface Forking {
-  readonly peer: Peer;
-  /** Forks the process without exec; the child lives on and does nothing. Its number. */
-  fork(): Promise<number>;
-}
-
-let serial = 0;
-
-function forking(...args: string[]): Forking {
+function forking(...args: string[]): { peer: Peer; fork(): Promise<number> } {
   const { words, env } = runs(here(), new URL("peer.worker.ts", import.meta.url));
-  const base = path.join(folder, String(serial++));
-  const peer = start([...words, ...args], { ...env, LD_PRELOAD: library, OUTCORE_TEST_FORK: base });
-  const fork = async () => {
-    writeFileSync(`${base}.go`, "");
-    while (!existsSync(`${base}.pid`)) await pause(5);
-    return Number(readFileSync(`${base}.pid`, "utf8"));
-  };
-  return { peer, fork };
+  const { env: more, fork } = forker.prepare();
+  return { peer: start([...words, ...args], { ...env, ...more }), fork };
 }
 
 describe("a process that holds a ring and was forked without exec", () => {
