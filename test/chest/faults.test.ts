@@ -99,6 +99,46 @@ interface Operation {
   readonly flushes: boolean;
 }
 
+/** One who reads while the chest is written to: each key has one of the values it had since it was last looked at. */
+class Reader {
+  readonly #options: ChestOptions<string, unknown>;
+  readonly #had = new Map<string, unknown[]>();
+  #chest: Any | undefined;
+
+  constructor({ path: folder }: { path: string }) {
+    this.#options = { path: folder, readOnly: true, budget: [0, 100_000][random(2)]! };
+  }
+
+  /** What may be there now, beside what was there before. */
+  add(model: Model): void {
+    for (const key of new Set([...this.#had.keys(), ...model.keys()])) {
+      const had = this.#had.get(key) ?? [undefined];
+      if (!isDeepStrictEqual(had.at(-1), model.get(key))) had.push(model.get(key));
+      this.#had.set(key, had);
+    }
+  }
+
+  look(told: string): void {
+    if (random(6) === 0) this.close();
+    this.#chest ??= new Chest<string, unknown>(this.#options);
+    for (const key of this.#had.keys()) {
+      const had = this.#had.get(key)!;
+      const value = this.#chest.get(key);
+      const at = had.findIndex((each) => isDeepStrictEqual(each, value));
+      assert.ok(at >= 0, `${told}: a reader finds another value of ${key}`);
+      had.splice(0, at);
+    }
+    const pairs = new Map(this.#chest);
+    for (const [key, had] of this.#had) assert.deepEqual(pairs.get(key), had[0], `${told}: ${key} among all`);
+    assert.deepEqual(this.#chest.damage, [], told);
+  }
+
+  close(): void {
+    this.#chest?.close();
+    this.#chest = undefined;
+  }
+}
+
 /** One chest, and what it should hold. */
 class Program {
   readonly options: ChestOptions<string, unknown> & { path: string };
@@ -107,6 +147,7 @@ class Program {
   /** What may be there after a crash. */
   allowed: Model[] = [new Map()];
   chest: Any;
+  readonly reader: Reader | undefined;
 
   constructor(folder: string) {
     this.isFolder = random(4) === 0;
@@ -119,6 +160,7 @@ class Program {
       ...(this.isFolder && { tier: folderTier({ sync: random(2) === 0 }) }),
     };
     this.chest = new Chest<string, unknown>(this.options);
+    if (!this.isFolder && random(2) === 0) this.reader = new Reader(this.options);
   }
 
   next(): Operation {
@@ -218,6 +260,9 @@ async function run(start: number): Promise<Record<string, number>> {
     const { hit } = fault;
     fault = none();
     const told = `program ${start}, ${name} ${n}, ${hit}: ${error}`;
+    program.reader?.add(after);
+    if (error !== undefined) program.reader?.add(before);
+    if (random(3) === 0) program.reader?.look(told);
     for (const each of hit) hits[`${name} ${each}`] = (hits[`${name} ${each}`] ?? 0) + 1;
     if (error === undefined) {
       program.model = after;
@@ -237,8 +282,12 @@ async function run(start: number): Promise<Record<string, number>> {
       assert.ok(cause instanceof OutcoreError, `${told}, then ${cause}`);
       isDead = true;
     }
-    if (isDead || random(5) === 0) program.crash();
+    if (isDead || random(5) === 0) {
+      program.crash();
+      program.reader?.add(program.model);
+    }
   }
+  program.reader?.close();
   program.chest.close();
   program.chest = new Chest<string, unknown>(program.options);
   assert.ok(has(program.chest, program.model), `program ${start}`);

@@ -272,4 +272,28 @@ describe("readers beside writers that are in the middle of something", () => {
     reader.close();
     writer.close();
   });
+
+  it("who has seen a segment that was given up reads the one that has its name now", () => {
+    const folder = place();
+    const options = { path: folder, budget: 0, segmentSize: 2 ** 20, durability: "none" } as const;
+    const fill = (chest: Chest<number, Uint8Array>, value: number): void => {
+      for (let i = 0; i < 40; i++) chest.set(i, new Uint8Array(30_000).fill(value));
+    };
+    const dying = new Chest<number, Uint8Array>(options);
+    dying.set(-1, new Uint8Array(1000));
+    dying.flush();
+    using reader = new Chest<number, Uint8Array>({ path: folder, readOnly: true, budget: 0 });
+    fill(dying, 1);
+    assert.ok(fs.existsSync(path.join(folder, "00000002.log")));
+    /* It opens all that there is. */
+    reader.snapshot().close();
+    assert.deepEqual([...reader.keys()], [-1]);
+    dying.abandon();
+    using writer = new Chest<number, Uint8Array>(options);
+    assert.ok(!fs.existsSync(path.join(folder, "00000002.log")));
+    fill(writer, 2);
+    writer.flush();
+    for (let i = 0; i < 40; i++) assert.deepEqual(reader.get(i), new Uint8Array(30_000).fill(2));
+    assert.deepEqual(reader.damage, []);
+  });
 });

@@ -100,6 +100,7 @@ function nextGeneration(folder: string, state: HeadState | undefined): number {
 export function rebuildPrivately(log: OpenLog): void {
   dropIndex(log);
   const shown = log.head?.read();
+  log.segments.leaveAfter(log.state.committed);
   log.state = emptyState();
   for (const segment of log.segments.opened()) segment.refresh();
   const folder = temporaryFolder();

@@ -80,6 +80,15 @@ export class Segments {
     this.#pruneAt = Math.max(FIRST_PRUNING, this.#open.size * 2);
   }
 
+  /**
+   * For a reader, before it goes by another state: closes those behind the last commit it knew of. What had no commit in it
+   * may have been given up, and another file have its name.
+   */
+  leaveAfter(committed: number): void {
+    const last = Math.floor(committed / OFFSETS);
+    for (const { id } of [...this.#open.values()]) if (id > last) this.#leave(id);
+  }
+
   of(position: number): Segment {
     return this.at(Math.floor(position / OFFSETS));
   }

@@ -196,6 +196,7 @@ export class LogStore implements ColdTier {
       if (state.generation === log.distrusted) break;
       if (!this.#useTable(state)) continue;
       log.headVersion = version;
+      log.segments.leaveAfter(log.state.committed);
       use(log, state);
       log.segments.prune();
       this.generation++;
