@@ -2,14 +2,16 @@ import { builtin } from "../builtins.ts";
 import { InvalidArgumentError, LockedError } from "../errors.ts";
 import { checkFunction, typed } from "../memory/check.ts";
 import { applyBatch, type Batch } from "./batch.ts";
-import { elementsOf, ValueCoder } from "./codec/codec.ts";
+import { ValueCoder } from "./codec/codec.ts";
 import { type About, Core, type SetOptions } from "./core.ts";
 import { decodeKey, type Key } from "./keys.ts";
-import { ChestLease } from "./lease.ts";
+import { type ChestLease, lease } from "./lease.ts";
 import { LogStore } from "./log/store.ts";
-import { type ChestOptions, checkOptions, type Settings } from "./options.ts";
+import { Memo } from "./memo.ts";
+import { mutate } from "./mutate.ts";
+import { openTier } from "./open-tier.ts";
+import { type ChestOptions, checkOptions } from "./options.ts";
 import { ChestSnapshot } from "./snapshot.ts";
-import { LARGE_BUDGET } from "./spiller.ts";
 import type { ChestStatistics } from "./statistics.ts";
 import { ownTemporary, removeTemporary, temporaryFolder } from "./temporary.ts";
 import type { ColdTier, Damage, TierUsage } from "./tier.ts";
@@ -18,29 +20,6 @@ import { valueAt, walk } from "./walk.ts";
 
 function isIterable(value: unknown): value is Iterable<readonly [unknown, unknown]> {
   return typeof value === "object" && value !== null && Symbol.iterator in value;
-}
-
-/** Within a large budget; else beside it, where with a writer's buffers it makes 8 MiB at most. */
-function mappedLimit(budget: number, readOnly: boolean): number {
-  if (budget >= LARGE_BUDGET) return budget / 2;
-  return readOnly ? 7 * 2 ** 20 : Math.max(4 * 2 ** 20, budget / 4);
-}
-
-/** That part of a large budget is left to what nobody counts: what allocators keep, and the engine's young objects. */
-const UNCOUNTED: number = 1 / 8;
-
-/** `used`: what values take of the budget now. */
-function openTier<K, V>(path: string, options: ChestOptions<K, V>, settings: Settings, used: () => number): ColdTier {
-  const readOnly = options.readOnly ?? false;
-  if (options.tier !== undefined) return options.tier(path, { readOnly });
-  const { budget, durability, segmentSize } = settings;
-  return LogStore.open(path, {
-    readOnly,
-    sync: durability !== "none",
-    segmentSize: Math.min(segmentSize, Math.max(2 ** 20, 2 ** Math.floor(Math.log2(Math.max(1, budget))))),
-    mappedLimit: mappedLimit(budget, readOnly),
-    ...(budget >= LARGE_BUDGET && { spare: () => budget * (1 - UNCOUNTED) - used() }),
-  });
 }
 
 /**
@@ -58,8 +37,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
   readonly readOnly: boolean;
   #core!: Core<K, V>;
   #temporary: boolean;
-  /** Guards memoized calls against being made twice at once. */
-  #pending: Map<unknown, Promise<V>> = new Map();
+  #memo: Memo<V> = new Memo();
 
   /**
    * Opens the chest in `options.path`, creating it when there is none, or makes a temporary one.
@@ -330,27 +308,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     const core = this.#core;
     core.writable();
     checkFunction("change", change);
-    const value = this.get(key);
-    let about = core.about(key);
-    const watch = { key: core.key.set(key).text(), changed: false };
-    core.watched.push(watch);
-    let result: unknown;
-    try {
-      result = change(value);
-    } finally {
-      core.watched.splice(core.watched.indexOf(watch), 1);
-    }
-    if (watch.changed) {
-      /* The function has set or deleted the key itself: what it returns comes after that. */
-      if (result === undefined) return this.get(key);
-      about = core.about(key);
-    }
-    const next = (result === undefined ? value : result) as V;
-    if (next === undefined && about === undefined) return undefined;
-    if (about === undefined) core.put(key, next);
-    else core.put(key, next, about);
-    core.afterChange();
-    return next;
+    return mutate(core, key, change);
   }
 
   /**
@@ -362,22 +320,12 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     checkFunction("make", make);
     if (present !== undefined || this.has(key)) return present as V;
     const { key: bytes } = this.#core;
-    const name = bytes.set(key).text();
-    const pending = this.#pending.get(name);
-    if (pending !== undefined) return pending;
-    const made = this.#make(decodeKey(bytes.bytes, 0, bytes.length) as K, make, options);
-    this.#pending.set(name, made);
-    try {
-      return await made;
-    } finally {
-      this.#pending.delete(name);
-    }
-  }
-
-  async #make(key: K, make: () => V | Promise<V>, options?: SetOptions): Promise<V> {
-    const value = await make();
-    this.set(key, value, options);
-    return value;
+    const own = decodeKey(bytes.set(key).bytes, 0, bytes.length) as K;
+    return this.#memo.make(bytes.text(), async () => {
+      const value = await make();
+      this.set(own, value, options);
+      return value;
+    });
   }
 
   /**
@@ -386,32 +334,7 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
    * no such key.
    */
   lease(key: K): ChestLease<V> | undefined {
-    const core = this.#core;
-    const entry = core.find(key);
-    if (entry !== undefined) {
-      core.counters.hits++;
-      core.memory.policy.touch(entry);
-      entry.pins++;
-      return new ChestLease(entry.value as V, () => {
-        entry.pins--;
-        if (!core.closed) core.spiller.makeRoom(false);
-      });
-    }
-    const found = core.steadily(() => {
-      const position = core.locateLive(key);
-      return position === 0 ? null : core.tier.lease(position);
-    });
-    if (found === null) return undefined;
-    const kind = found && elementsOf(found.format);
-    if (found === undefined || kind === undefined) {
-      found?.lease.release();
-      return new ChestLease(core.get(key, true) as V, () => {});
-    }
-    core.counters.misses++;
-    const { bytes } = found.lease;
-    core.counters.bytesRead += bytes.length;
-    const value = kind.over(bytes.buffer, bytes.byteOffset, bytes.length / kind.size) as V;
-    return new ChestLease(value, () => found.lease.release());
+    return lease(this.#core, key);
   }
 
   /* ---- to the disk ---- */

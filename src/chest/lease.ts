@@ -1,3 +1,7 @@
+import { elementsOf } from "./codec/codec.ts";
+import type { Core } from "./core.ts";
+import type { Key } from "./keys.ts";
+
 /** A value that stays where it is until `release`. */
 export class ChestLease<V> implements Disposable {
   /** The value; a typed array in the mapped file where the chest could give one. */
@@ -24,4 +28,33 @@ export class ChestLease<V> implements Disposable {
   [Symbol.dispose](): void {
     this.release();
   }
+}
+
+/** A lease of a key's value: the very one in memory, or where it lies in the mapped file. Undefined when there is no such key. */
+export function lease<K extends Key, V>(core: Core<K, V>, key: K): ChestLease<V> | undefined {
+  const entry = core.find(key);
+  if (entry !== undefined) {
+    core.counters.hits++;
+    core.memory.policy.touch(entry);
+    entry.pins++;
+    return new ChestLease(entry.value as V, () => {
+      entry.pins--;
+      if (!core.closed) core.spiller.makeRoom(false);
+    });
+  }
+  const found = core.steadily(() => {
+    const position = core.locateLive(key);
+    return position === 0 ? null : core.tier.lease(position);
+  });
+  if (found === null) return undefined;
+  const kind = found && elementsOf(found.format);
+  if (found === undefined || kind === undefined) {
+    found?.lease.release();
+    return new ChestLease(core.get(key, true) as V, () => {});
+  }
+  core.counters.misses++;
+  const { bytes } = found.lease;
+  core.counters.bytesRead += bytes.length;
+  const value = kind.over(bytes.buffer, bytes.byteOffset, bytes.length / kind.size) as V;
+  return new ChestLease(value, () => found.lease.release());
 }
