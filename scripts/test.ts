@@ -9,6 +9,8 @@
  *   --area AREA     only test/AREA/
  *   --long          full counts in the fault tests (OUTCORE_LONG=1)
  *
+ * A runtime that prints nothing for ten minutes (an hour with --long) is ended, and counts as failed.
+ *
  * OUTCORE_SEED seeds the random tests; without it one is drawn, and printed.
  */
 import { randomInt } from "node:crypto";
@@ -69,7 +71,7 @@ function printProblems(runs: readonly SuiteRun[]): boolean {
   return skips.length > 0 || runs.some((run) => count(run, "failed") > 0);
 }
 
-function main(): number {
+async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
@@ -93,17 +95,18 @@ function main(): number {
 
   const runs: SuiteRun[] = [];
   const brief = new Set(values.also.flatMap((name) => name.split(",")));
-  const run = (runtime: Runtime, some: readonly string[]): void => {
+  const run = async (runtime: Runtime, some: readonly string[]): Promise<void> => {
     if (some.length === 0) return;
     console.log(`\n== ${runtime.name} (${runtime.version}) ==`);
     const counts = brief.has(runtime.name) && !values.long ? { OUTCORE_BRIEF: "1" } : {};
-    runs.push(runSuite(runtime, { files: some, timeout: values.long ? 900_000 : 60_000, env: { ...env, ...counts } }));
+    const limits = values.long ? { timeout: 900_000, silence: 3_600_000 } : { timeout: 60_000, silence: 600_000 };
+    runs.push(await runSuite(runtime, { files: some, ...limits, env: { ...env, ...counts } }));
   };
   const perRuntime = files.filter((file) => !file.startsWith(PACKAGES));
-  for (const runtime of runtimes) run(runtime, perRuntime);
+  for (const runtime of runtimes) await run(runtime, perRuntime);
   const [first] = runtimes;
   if (first)
-    run(
+    await run(
       { ...first, name: "packages" },
       files.filter((file) => file.startsWith(PACKAGES)),
     );
@@ -119,7 +122,7 @@ function main(): number {
 }
 
 try {
-  process.exitCode = main();
+  process.exitCode = await main();
 } catch (error) {
   console.error(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;

@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -6,6 +5,7 @@ import process from "node:process";
 import { ROOT } from "../build/compile.ts";
 import type { Runtime } from "../runtimes.ts";
 import { type Outcomes, readReport, SEPARATOR } from "./report.ts";
+import { runWatched } from "./watched.ts";
 
 /** One runtime's run of the suite. */
 export interface SuiteRun {
@@ -21,6 +21,8 @@ export interface SuiteOptions {
   readonly files: readonly string[];
   /** Limit of one test, milliseconds, unless the test states its own. */
   readonly timeout: number;
+  /** Milliseconds without output after which a runner is ended. */
+  readonly silence: number;
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -82,19 +84,16 @@ interface Run {
   readonly ending: string | undefined;
 }
 
-function runOnce(runtime: Runtime, options: SuiteOptions, suites?: readonly string[]): Run {
+async function runOnce(runtime: Runtime, options: SuiteOptions, suites?: readonly string[]): Promise<Run> {
   const folder = mkdtempSync(path.join(tmpdir(), "outcore-test-"));
   try {
     const report = path.join(folder, "report");
-    const run = spawnSync(runtime.command, commandLine(runtime, options.files, options.timeout, report, suites), {
+    const { files, timeout, silence, env } = options;
+    const ending = await runWatched(runtime.command, commandLine(runtime, files, timeout, report, suites), {
       cwd: ROOT,
-      env: { ...process.env, OUTCORE_TEST_TIMEOUT: String(options.timeout), ...options.env, ...runtime.env },
-      stdio: ["ignore", "inherit", "inherit"],
+      env: { ...process.env, OUTCORE_TEST_TIMEOUT: String(timeout), ...env, ...runtime.env },
+      silence,
     });
-    const ending =
-      run.status === 0
-        ? undefined
-        : (run.error?.message ?? (run.signal ? `signal ${run.signal}` : `exit code ${run.status}`));
     return { outcomes: existsSync(report) ? readReport(runtime.kind, report) : new Map(), ending };
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -111,16 +110,16 @@ const failuresOf = (outcomes: Outcomes): string[] =>
  * and are named: on a machine that others load, one of thousands may be late for a reason that is not the project's, but
  * whoever reads the report must know of it.
  */
-export function runSuite(runtime: Runtime, options: SuiteOptions): SuiteRun {
+export async function runSuite(runtime: Runtime, options: SuiteOptions): Promise<SuiteRun> {
   const started = performance.now();
-  const { outcomes, ending } = runOnce(runtime, options);
+  const { outcomes, ending } = await runOnce(runtime, options);
   const failed = failuresOf(outcomes);
   if (ending !== undefined && failed.length === 0)
     outcomes.set(`${runtime.name}'s test runner ended with ${ending}`, "failed");
   const unstable: string[] = [];
   if (failed.length > 0 && failed.length <= MOST_ACCIDENTS) {
     console.log(`\n== ${runtime.name}: again, what failed ==`);
-    const again = runOnce(
+    const again = await runOnce(
       runtime,
       options,
       failed.map((name) => name.split(SEPARATOR)[0] ?? name),
