@@ -311,8 +311,7 @@ export class Table {
       slot = (tag * SLOTS) >>> 16;
       let probe = 0;
       while (words[base + slot * SLOT_WORDS + 1] !== 0) {
-        /* One slot stays empty, so that every search ends. */
-        if (++probe === SLOTS - 1) return false;
+        if (++probe === SLOTS) return false;
         if (++slot === SLOTS) slot = 0;
       }
     }
@@ -336,7 +335,7 @@ export class Table {
     const base = this.#base(page);
     let slot = (tag * SLOTS) >>> 16;
     for (let probe = 0; words[base + slot * SLOT_WORDS + 1] !== 0; ) {
-      if (++probe === SLOTS - 1) return false;
+      if (++probe === SLOTS) return false;
       if (++slot === SLOTS) slot = 0;
     }
     const at = base + slot * SLOT_WORDS;
@@ -356,7 +355,10 @@ export class Table {
     let gap = this.#slotOf(page, h1, tag, position);
     if (gap < 0) return;
     this.#begin(page);
-    for (let slot = (gap + 1) % SLOTS; ; slot = (slot + 1) % SLOTS) {
+    let slot = gap;
+    /* In a full page no empty slot ends it: once round, all have moved that must. */
+    for (let step = 1; step < SLOTS; step++) {
+      if (++slot === SLOTS) slot = 0;
       const at = base + slot * SLOT_WORDS;
       const low = words[at + 1]!;
       if (low === 0) break;
