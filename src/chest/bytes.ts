@@ -3,6 +3,9 @@ import { builtin } from "../builtins.ts";
 /** Most bytes of a varint: 53 bits in groups of seven. */
 export const LONGEST_VARINT = 8;
 
+/** Whether it is one of the numbers that f64 fields of the format hold: an integer from 0 on, below 2^53. */
+export const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
 /** Bytes that hold anything, for who fills all of them at once: the engine need not. They have a buffer of their own. */
 export function unfilled(length: number): Uint8Array {
   const { buffer } = builtin("buffer").Buffer.allocUnsafeSlow(length);

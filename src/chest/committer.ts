@@ -93,8 +93,10 @@ export class Committer {
     try {
       this.#compactAll();
       if (whenFull === "evict") {
-        while (core.size > 0 && over()) {
-          let count = Math.ceil(core.size / 8);
+        /* A damaged head may tell of keys that there are not. */
+        for (let before = Number.POSITIVE_INFINITY; core.size > 0 && core.size < before && over(); ) {
+          before = core.size;
+          let count = Math.ceil(before / 8);
           for (const key of this.#keys()) {
             core.remove(key as never);
             if (--count <= 0) break;

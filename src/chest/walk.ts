@@ -3,7 +3,7 @@ import type { Core } from "./core.ts";
 import { decodeKey, type Key } from "./keys.ts";
 import type { Entry } from "./policy.ts";
 
-/** Sequence numbers that are looked at in one go. */
+/** Keys that are gathered in one go, and sequence numbers at first. */
 const WINDOW = 2 ** 18;
 
 interface Found {
@@ -12,8 +12,15 @@ interface Found {
   readonly entry: Entry | undefined;
 }
 
+interface Gathered {
+  readonly found: Found[];
+  /** All below this is there. */
+  readonly to: number;
+}
+
 /**
- * Visits keys by sequence number, a window of them at a time: the memory it takes does not depend on the size. Changes
+ * Visits keys by sequence number, a window of them at a time: the memory it takes does not depend on the size. Where few
+ * of the numbers are left, be it that a damaged chest says that there were any number of them, the window grows. Changes
  * under way are seen as a Map's iterator sees them.
  */
 export function* walk<K extends Key, V>(core: Core<K, V>, withExpired: boolean): IterableIterator<K> {
@@ -21,11 +28,12 @@ export function* walk<K extends Key, V>(core: Core<K, V>, withExpired: boolean):
   const { tier, readOnly } = core;
   let from = 0;
   let attempts = 0;
+  let window = WINDOW;
   if (readOnly) tier.refresh();
   while (from < tier.nextSequence) {
     const { generation } = tier;
-    const end = Math.min(from + WINDOW, tier.nextSequence);
-    const found = core.steadily(() => gather(core, from, from + WINDOW));
+    const next = tier.nextSequence;
+    const { found, to } = core.steadily(() => gather(core, from, from + window));
     let at = 0;
     for (; at < found.length; at++) {
       core.live();
@@ -42,18 +50,34 @@ export function* walk<K extends Key, V>(core: Core<K, V>, withExpired: boolean):
       if (key !== undefined) yield key.key;
     }
     /* Keys that came meanwhile have higher numbers: they are the next window's. */
-    if (at === found.length) from = end;
+    if (at < found.length) continue;
+    from = Math.min(to, next);
+    if (found.length < WINDOW / 4) window *= 2;
+    else if (found.length >= WINDOW) window = Math.max(WINDOW, window / 2);
   }
 }
 
-function gather<K extends Key, V>({ tier, memory }: Core<K, V>, from: number, to: number): Found[] {
-  const found: Found[] = [];
-  tier.scan(from, to, (sequence, position) => found.push({ sequence, position, entry: undefined }));
+/** What there is of sequence numbers [from, to), in order. When that is more than a window, the first of it: `to` is less then. */
+function gather<K extends Key, V>({ tier, memory }: Core<K, V>, from: number, to: number): Gathered {
+  let gathered: Gathered = { found: [], to };
+  const add = (each: Found): void => {
+    if (each.sequence >= gathered.to) return;
+    gathered.found.push(each);
+    if (gathered.found.length >= 2 * WINDOW) gathered = firstOf(inOrder(gathered.found), gathered.to);
+  };
+  tier.scan(from, to, (sequence, position) => add({ sequence, position, entry: undefined }));
   /* Those that are stored nowhere yet. */
   for (const entry of memory.listed)
-    if (entry.dirty && entry.sequence >= from && entry.sequence < to)
-      found.push({ sequence: entry.sequence, position: 0, entry });
-  /* The newest place of each, where a reader met one before it was moved. */
+    if (entry.dirty && entry.sequence >= from) add({ sequence: entry.sequence, position: 0, entry });
+  return firstOf(inOrder(gathered.found), gathered.to);
+}
+
+function firstOf(found: Found[], to: number): Gathered {
+  return found.length <= WINDOW ? { found, to } : { found: found.slice(0, WINDOW), to: found[WINDOW]!.sequence };
+}
+
+/** The newest place of each, where a reader met one before it was moved. */
+function inOrder(found: Found[]): Found[] {
   const place = ({ entry, position }: Found): number => (entry === undefined ? position : Number.POSITIVE_INFINITY);
   found.sort((a, b) => a.sequence - b.sequence || (place(a) < place(b) ? 1 : -1));
   return found.filter(({ sequence }, i) => i === 0 || found[i - 1]!.sequence !== sequence);

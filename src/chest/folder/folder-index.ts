@@ -1,6 +1,7 @@
 import { builtin } from "../../builtins.ts";
 import { FormatError, OutcoreError } from "../../errors.ts";
 import { typed } from "../../memory/check.ts";
+import { isCount } from "../bytes.ts";
 import { decodeKey } from "../keys.ts";
 import { readWhole } from "./files.ts";
 import { checkName } from "./names.ts";
@@ -32,8 +33,6 @@ export const stagedName = (number: number): string => `chest.staged-${number}`;
 
 /** The number in the name of a staged file, 0 when it is no such name. */
 export const stagedNumber = (name: string): number => Number(STAGED.exec(name)?.[1] ?? 0);
-
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 /** @throws {FormatError} when the file is not what a chest writes. */
 export function readIndex(file: string): FolderIndex {

@@ -2,12 +2,14 @@ import { builtin } from "../../builtins.ts";
 import { FormatError } from "../../errors.ts";
 import { Mapping } from "../../memory/mapping.ts";
 import { Words } from "../../memory/words.ts";
-import { shortChecksum } from "../bytes.ts";
+import { isCount, shortChecksum } from "../bytes.ts";
 import { FORMAT_VERSION, type Identity } from "./segment.ts";
 
 const SIZE = 4096;
 const MAGIC = "OCCHEAD\n";
 const VERSION_WORD = 3;
+/** Numbers from byte 48 on. */
+const NUMBERS = 7;
 const SEGMENTS = 164;
 const CHECKED = 168;
 const CHECK = 168;
@@ -180,7 +182,9 @@ export class Head {
     copy.fill(0, 12, 16);
     const fields = new DataView(copy.buffer);
     if (shortChecksum(copy, 0, CHECKED) !== fields.getUint32(CHECK, true)) return undefined;
-    const f64 = (index: number): number => fields.getFloat64(48 + index * 8, true);
+    const numbers = Array.from({ length: NUMBERS }, (_, index) => fields.getFloat64(48 + index * 8, true));
+    if (!numbers.every(isCount)) return undefined;
+    const f64 = (index: number): number => numbers[index]!;
     return {
       clean: fields.getUint32(36, true) === 1,
       generation: fields.getUint32(40, true),

@@ -171,6 +171,7 @@ function openSound(log: OpenLog, state: HeadState, ids: readonly number[]): bool
   const table = Table.open(log.folder, state.generation, log.identity, true);
   if (table === undefined) return false;
   log.adopt(table);
+  if (!table.canHold(state.count)) return false;
   const last = Math.floor(state.committed / OFFSETS);
   const segment = lastOf(log);
   const isLast = last === segment?.id && last === ids.at(-1);

@@ -1,5 +1,5 @@
 import { checksum, checksumFrom } from "../../memory/checksum.ts";
-import { shortChecksum, VarintReader } from "../bytes.ts";
+import { isCount, shortChecksum, VarintReader } from "../bytes.ts";
 
 /* The terms and numbers are those of docs/chest-format.md. */
 export const PUT = 1;
@@ -136,11 +136,14 @@ const SHORT_RECORD = 2 ** 16;
 /** Bytes of long candidates that one search may look at: hostile bytes must not make it endless. */
 const MOST_SEARCHED = 2 ** 31;
 const MOST_ZEROS = 2 ** 16;
+/** Records begin before this offset, whatever the length of the file. */
+const LAST_BEGIN = 2 ** 28;
 
-/** A place with only zeros before it, close before the next byte that is none. */
-function afterZeros(bytes: Uint8Array, from: number): number {
+/** A place with only zeros before it, close before the next byte that is none, or beyond `last`. */
+function afterZeros(bytes: Uint8Array, from: number, last: number): number {
   const aligned = from + ((4 - ((bytes.byteOffset + from) % 4)) % 4);
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset + aligned, (bytes.length - aligned) >> 2);
+  const length = Math.min(bytes.length, last + 8) - aligned;
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset + aligned, Math.max(0, length) >> 2);
   const found = words.findIndex((word) => word !== 0);
   return found < 0 ? bytes.length : aligned + Math.max(0, found * 4 - 8);
 }
@@ -149,11 +152,12 @@ function afterZeros(bytes: Uint8Array, from: number): number {
 export function resync(record: RecordFields, bytes: Uint8Array, from: number, end: number = bytes.length): number {
   let zeros = 0;
   let searched = 0;
-  for (let at = from; at + 6 <= end; at++) {
+  const last = Math.min(end - 6, LAST_BEGIN - 1);
+  for (let at = from; at <= last; at++) {
     const first = bytes[at + 4]!;
     zeros = first === 0 ? zeros + 1 : 0;
     if (zeros > MOST_ZEROS) {
-      at = afterZeros(bytes, at);
+      at = afterZeros(bytes, at, last);
       zeros = 0;
       continue;
     }
@@ -184,10 +188,14 @@ export interface Commit {
   readonly reserved: number;
 }
 
+/** What is no number that a commit can have counts as 0, which says nothing. */
 export function readCommit(record: RecordFields): Commit {
   const { bytes, start } = record;
   const view = new DataView(bytes.buffer, bytes.byteOffset + start, COMMIT_SIZE);
-  const at = (field: number): number => view.getFloat64(6 + field * 8, true);
+  const at = (field: number): number => {
+    const value = view.getFloat64(6 + field * 8, true);
+    return isCount(value) ? value : 0;
+  };
   return { number: at(0), count: at(1), nextSequence: at(2), synced: at(3), time: at(4), reserved: at(5) };
 }
 

@@ -132,6 +132,8 @@ class Replay {
     let at = from;
     for (;;) {
       this.#at = at;
+      /* Behind a value that reaches beyond what a position can name there is nothing but the end record. */
+      if (at >= OFFSETS) return true;
       /* Anew each time: what was done with the last record may have let the segment rest. */
       const { bytes } = segment;
       if (at + 6 > bytes.length) return false;

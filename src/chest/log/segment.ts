@@ -75,6 +75,9 @@ export function readSegmentHeader(file: string): SegmentIdentity | undefined {
 
 type SegmentIdentity = Identity & { readonly segment: number };
 
+/** A flag for each block of a file of this size that records can begin in. */
+const blocksOf = (size: number): Uint8Array => new Uint8Array((Math.min(size, LONGEST) >> BLOCK_BITS) + 1);
+
 /** Whose a segment is that begins with these bytes; undefined when they are damaged. */
 export function parseSegmentHeader(file: string, bytes: Uint8Array): SegmentIdentity | undefined {
   if (bytes.length < SEGMENT_HEADER) return undefined;
@@ -201,7 +204,7 @@ export class Segment {
     const size = this.file.size();
     this.#mapping = Mapping.ofFile(this.file, "read", size);
     this.#bytes = this.#mapping.bytes(0, Math.min(size, LONGEST));
-    this.#touched = new Uint8Array((size >> BLOCK_BITS) + 1);
+    this.#touched = blocksOf(size);
   }
 
   /** Sees that the file has grown; views handed out stay valid. */
@@ -209,7 +212,7 @@ export class Segment {
     if (this.#mapping === undefined) return;
     const size = this.#mapping.refresh();
     this.#bytes = this.#mapping.bytes(0, Math.min(size, LONGEST));
-    if (this.#touched.length <= size >> BLOCK_BITS) this.#touched = new Uint8Array((size >> BLOCK_BITS) + 1);
+    if (this.#bytes.length > this.#touched.length << BLOCK_BITS) this.#touched = blocksOf(size);
   }
 
   #unmap(): void {

@@ -190,7 +190,9 @@ export class LogStore implements ColdTier {
       if (version === log.headVersion) return attempt > 0;
       const state = log.head.read();
       /* The writer changes it again. */
-      if (state === undefined || log.head.version() !== version) continue;
+      if (log.head.version() !== version) continue;
+      /* It is damaged. */
+      if (state === undefined) break;
       /* Written before the system went down: nobody has repaired the index yet. */
       if (!state.clean && state.boot !== bootIdentity()) break;
       if (state.generation === log.distrusted) break;
@@ -222,8 +224,8 @@ export class LogStore implements ColdTier {
     }
   }
 
-  /** Opens the table that the head names. False when it is gone already. */
-  #useTable({ generation, clean }: HeadState): boolean {
+  /** Opens the table that the head names. False when it is gone already, or cannot have as many keys as the head says. */
+  #useTable({ generation, clean, count }: HeadState): boolean {
     const log = this.#log;
     const { index } = log;
     if (index === undefined || index.isPrivate || index.table.generation !== generation) {
@@ -233,6 +235,7 @@ export class LogStore implements ColdTier {
       log.adopt(table);
     }
     const { table } = log.index!;
+    if (!table.canHold(count)) return false;
     if (clean) table.checkPages((page) => this.#distrust(table, page));
     else table.trustPages();
     return true;

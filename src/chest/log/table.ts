@@ -381,6 +381,11 @@ export class Table {
     Atomics.add(this.#atomic[page >> PAGES_PER_VIEW_BITS]!, this.#base(page) + VERSION_WORD, 1);
   }
 
+  /** Whether so many keys can be in it at all. */
+  canHold(count: number): boolean {
+    return count <= this.pages * SLOTS;
+  }
+
   /** Whether `more` keys fit without growing, as far as the average tells. */
   hasRoom(more: number): boolean {
     return this.count + more <= this.pages * SLOTS * FULL;

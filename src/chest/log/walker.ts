@@ -30,12 +30,13 @@ export class Walker {
     const end = this.#log.endOf(segment);
     if (this.#log.readOnly && segment.bytes.length < end) segment.refresh();
     let at = from;
-    while (at + 6 <= end) {
+    /* Beyond what a position can name only the end record begins, behind a value that reaches there. */
+    while (at + 6 <= end && at < OFFSETS) {
       const { bytes } = segment;
       const more = segment.touch(at);
       if (more !== 0) this.#log.mapped.touch(more);
       if (!(record.parse(bytes, at, 0) && record.end <= end && record.intact())) {
-        const next = resync(record, bytes, at + 1, end);
+        const next = resync(record, bytes, at + 1, Math.min(end, bytes.length));
         this.#foundDamage(segment, at, next < 0 ? end : next);
         if (next < 0) return end;
       }
