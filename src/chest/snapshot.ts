@@ -45,9 +45,10 @@ export class ChestSnapshot<K extends Key, V> implements Disposable {
   *entries(): IterableIterator<[K, V]> {
     for (const position of this.#live().positions()) {
       const view = this.#live();
+      /* First the value: that looks whether the record is whole, and so its key. */
+      const value = this.#valueAt(view, position);
       view.keyAt(position, this.#key);
-      const key = decodeKey(this.#key.bytes, 0, this.#key.length) as K;
-      yield [key, this.#valueAt(view, position)];
+      yield [decodeKey(this.#key.bytes, 0, this.#key.length) as K, value];
     }
   }
 

@@ -132,6 +132,23 @@ describe("a damaged chest", () => {
     "in the checksum": (bytes, at) => (bytes[at - 8]! ^= 1),
   };
 
+  it("a damaged record is told of by a snapshot that comes to it, wherever it is damaged", () => {
+    const noKey = (bytes: Uint8Array, at: number): unknown => bytes.fill(255, at - 1, at + 4);
+    for (const [name, change] of Object.entries({ ...told, "such that it has no key": noKey }))
+      for (const readOnly of [true, false]) {
+        const chest = new Chest<string, unknown>({ path: hurt(change), readOnly });
+        const snapshot = chest.snapshot();
+        const seen: string[] = [];
+        const go = (): void => {
+          for (const [key] of snapshot) seen.push(key);
+        };
+        assert.throws(go, DamagedError, name);
+        assert.ok(!seen.includes("hurt"));
+        snapshot.close();
+        chest.abandon();
+      }
+  });
+
   it("a key whose record is damaged, which can be told all the same, is set and deleted", () => {
     for (const [name, change] of Object.entries(told)) {
       for (const way of ["set", "batch", "update", "delete", "batch-delete"]) {
