@@ -33,7 +33,9 @@ export function* walk<K extends Key, V>(core: Core<K, V>, withExpired: boolean):
   while (from < tier.nextSequence) {
     const { generation } = tier;
     const next = tier.nextSequence;
-    const { found, to } = core.steadily(() => gather(core, from, from + window));
+    const { found: all, to } = core.steadily(() => gather(core, from, from + window));
+    /* A reader may have seen a commit meanwhile, whose new keys are the next window's: not all of them were met. */
+    const found = tier.nextSequence > next ? all.filter(({ sequence }) => sequence < next) : all;
     let at = 0;
     for (; at < found.length; at++) {
       core.live();

@@ -296,4 +296,27 @@ describe("readers beside writers that are in the middle of something", () => {
     for (let i = 0; i < 40; i++) assert.deepEqual(reader.get(i), new Uint8Array(30_000).fill(2));
     assert.deepEqual(reader.damage, []);
   });
+
+  it("goes on in segments that it opens ahead of a commit which comes while it iterates", () => {
+    const folder = path.join(tempFolder(), "chest");
+    const writer = new Chest<string, unknown>({ path: folder, budget: 0, segmentSize: 2 ** 20, durability: "none" });
+    writer.set("first", 1).flush();
+    const reader = new Chest<string, unknown>({ path: folder, readOnly: true });
+    const keys = Array.from({ length: 20 }, (_, i) => `key${i}`);
+    for (const key of keys) writer.set(key, new Float64Array(20_000));
+    const { readdirSync } = fs;
+    /* Right after the reader has listed the segments, of which it knows the first. */
+    fs.readdirSync = ((...args: Parameters<typeof readdirSync>) => {
+      const names = readdirSync(...args);
+      if (args[0] === folder) writer.flush();
+      return names;
+    }) as typeof readdirSync;
+    try {
+      assert.deepEqual([...reader.keys()], ["first", ...keys]);
+    } finally {
+      fs.readdirSync = readdirSync;
+    }
+    reader.close();
+    writer.close();
+  });
 });

@@ -32,6 +32,8 @@ export class Segments {
   /** Removed, but leased. */
   #leaving: Segment[] = [];
   #pins = 0;
+  /** To be closed when nothing is pinned. */
+  #left: Segment[] = [];
   /** A reader looks for removed files when it knows of so many. */
   #pruneAt = FIRST_PRUNING;
   #retired: Segment[] = [];
@@ -86,7 +88,17 @@ export class Segments {
    */
   leaveAfter(committed: number): void {
     const last = Math.floor(committed / OFFSETS);
-    for (const { id } of [...this.#open.values()]) if (id > last) this.#leave(id);
+    for (const segment of [...this.#open.values()]) {
+      if (segment.id <= last) continue;
+      if (this.#pins === 0) {
+        this.#leave(segment.id);
+        continue;
+      }
+      /* Somebody is looking at its records. */
+      this.#open.delete(segment.id);
+      if (this.#last === segment) this.#last = undefined;
+      this.#left.push(segment);
+    }
   }
 
   of(position: number): Segment {
@@ -176,7 +188,8 @@ export class Segments {
   }
 
   unpin(): void {
-    this.#pins--;
+    if (--this.#pins > 0) return;
+    for (const segment of this.#left.splice(0)) if (!segment.retire()) this.#leaving.push(segment);
   }
 
   unpinAll(): void {
@@ -207,8 +220,9 @@ export class Segments {
   }
 
   close(): void {
-    for (const segment of [...this.#open.values(), ...this.#leaving]) segment.close();
+    for (const segment of [...this.#open.values(), ...this.#leaving, ...this.#left]) segment.close();
     this.#open.clear();
+    this.#left = [];
     this.#leaving = [];
     this.#last = undefined;
     this.#retired = [];

@@ -170,8 +170,9 @@ export class LogStore implements ColdTier {
     try {
       /* A reader looks at what there is first, and then at what counts of it: what is live now is in one of these. */
       const segments = log.allSegments();
-      this.refresh();
-      log.walker.scan(segments, from, to, visit);
+      /* Of those that it left another file may have the name now. */
+      const there = this.refresh() ? segments.map(({ id }) => log.segments.at(id)) : segments;
+      log.walker.scan(there, from, to, visit);
     } finally {
       log.segments.unpin();
     }
