@@ -6,7 +6,7 @@ import { describe, it } from "vitest";
 import { LogStore } from "../../src/chest/log/store.ts";
 import { Walker } from "../../src/chest/log/walker.ts";
 import { Chest } from "../../src/chest/main.ts";
-import { cleanTempAfterEach, tempFolder } from "../support/temp.ts";
+import { cleanTempAfterEach, tempFolder, tempMemoryFolder } from "../support/temp.ts";
 
 const place = (): string => path.join(tempFolder(), "chest");
 const SMALL = { segmentSize: 2 ** 20, durability: "none" } as const;
@@ -247,4 +247,20 @@ describe("compaction", () => {
     reader.close();
     writer.close();
   });
+
+  it("a backup ends, though what it copies is cut off meanwhile", async () => {
+    const home = tempMemoryFolder();
+    const chest = new Chest<string, unknown>({ path: path.join(home, "chest"), durability: "none" });
+    for (let i = 0; i < 100; i++) chest.set(`key${i}`, i);
+    const copy = path.join(home, "copy");
+    const done = chest.backup(copy);
+    /* The segment that is being written has room that nothing was in: it is cut behind its end. */
+    chest.set("large", new Uint8Array(64 * 2 ** 20)).flush();
+    await done;
+    const other = new Chest<string, unknown>({ path: copy, readOnly: true });
+    assert.deepEqual([...other.values()], [...Array(100).keys()]);
+    assert.deepEqual(other.damage, []);
+    other.close();
+    chest.close();
+  }, 60_000);
 });
