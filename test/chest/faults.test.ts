@@ -5,7 +5,7 @@ import process from "node:process";
 import { isDeepStrictEqual } from "node:util";
 import { afterEach, describe, it } from "vitest";
 import { native } from "../../ffi/load.ts";
-import { Chest, type ChestOptions, folderTier, OutcoreError } from "../../src/chest/main.ts";
+import { Chest, type ChestOptions, folderTier, LimitError, OutcoreError } from "../../src/chest/main.ts";
 import { cleanTempAfterEach, tempMemoryFolder } from "../support/temp.ts";
 
 const seed = Number(process.env.OUTCORE_SEED ?? 1);
@@ -77,6 +77,8 @@ type Any = Chest<string, unknown>;
 /** Whether the chest has what the model has, however one looks. */
 function has(chest: Any, model: Model): boolean {
   const pairs = [...chest];
+  /* One that is empty is asked too. */
+  if (chest.has("none")) return false;
   if (pairs.length !== model.size || chest.size !== model.size) return false;
   return (
     pairs.every(([key, value]) => model.has(key) && isDeepStrictEqual(value, model.get(key))) &&
@@ -358,4 +360,24 @@ describe("a chest whose system calls fail", () => {
       }
     }
   }, 300_000);
+
+  it("without a descriptor to sync the folder with a flush fails, and the next one does not", () => {
+    const folder = path.join(tempMemoryFolder(), "chest");
+    const chest = new Chest<string, number>({ path: folder, durability: "flush" });
+    chest.set("a", 1);
+    const { openSync } = fs;
+    functions.openSync = (...args) => {
+      if (args[0] === folder) throw Object.assign(new Error("EMFILE: openSync"), { code: "EMFILE" });
+      return (openSync as AnyFunction)(...args);
+    };
+    try {
+      assert.throws(() => chest.flush(), LimitError);
+    } finally {
+      functions.openSync = openSync as AnyFunction;
+    }
+    chest.set("b", 2).flush();
+    chest.abandon();
+    using again = new Chest<string, number>({ path: folder });
+    assert.deepEqual([...again], Object.entries({ a: 1, b: 2 }));
+  });
 });

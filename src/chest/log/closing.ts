@@ -1,5 +1,5 @@
 import { builtin } from "../../builtins.ts";
-import { NotFoundError } from "../../errors.ts";
+import { LimitError, NotFoundError } from "../../errors.ts";
 import type { OpenLog } from "./open-log.ts";
 import { COMMIT_SIZE, writeCommit } from "./record.ts";
 import { OFFSETS, type Segment } from "./segment.ts";
@@ -41,8 +41,8 @@ export function syncLog(log: OpenLog): void {
   try {
     log.segments.sync();
   } catch (error) {
-    /* After a failed sync nobody knows what is on the disk, and asking again says nothing. */
-    log.fail(error);
+    /* After a failed sync nobody knows what is on the disk, and asking again says nothing. Without a descriptor none was tried. */
+    if (!(error instanceof LimitError)) log.fail(error);
     throw error;
   }
   state.synced = state.committed;
