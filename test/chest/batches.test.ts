@@ -12,6 +12,13 @@ const ROUNDS = 200;
 /** How many keys there are after a batch: most have new ones, so that the index grows. */
 const sizeAfter = (batch: number): number => KEYS + 10 * Math.min(199, batch);
 
+/** The head's counter and number of commits, for a report. */
+function headOf(folder: string): string {
+  const { buffer, byteOffset } = fs.readFileSync(path.join(folder, "chest.head"));
+  const head = new DataView(buffer, byteOffset);
+  return `counter ${head.getUint32(12, true)}, commits ${head.getFloat64(80, true)}`;
+}
+
 describe("batches and their readers", () => {
   cleanTempAfterEach();
 
@@ -78,7 +85,10 @@ describe("batches and their readers", () => {
         if (round % 10 === 0) kept.push(one);
         else snapshot.close();
       }
-      assert.ok(values.size >= 3);
+      assert.ok(
+        values.size >= 3,
+        `${[...values]}; ${headOf(folder)}; the writer: ${child.exitCode} ${child.signalCode}`,
+      );
       /* One that has looked at nothing yet. */
       const late = new Chest<string, number>({ path: folder, readOnly: true });
       const unread = late.snapshot();
@@ -98,7 +108,7 @@ describe("batches and their readers", () => {
       reader.close();
     } finally {
       child.kill("SIGKILL");
-      await ended;
+      assert.equal((await ended).stderr, "");
     }
   }, 120_000);
 
