@@ -52,6 +52,11 @@ export class Homes {
     return file;
   }
 
+  /** The home file, or undefined when there is none: it goes when nobody knows the array any more. */
+  find(array: number): StoreFile | undefined {
+    return this.exists(array) ? this.get(array) : undefined;
+  }
+
   /** Makes an empty home file; false when there is one. */
   make(array: number): boolean {
     try {

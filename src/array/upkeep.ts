@@ -48,8 +48,11 @@ export class Upkeep {
     const { options, history, shared, applier, settler } = this.#parts;
     const state = this.#parts.state();
     if (state === "ended") return;
+    /* Who has died between a sync of his record and telling of it has left one that counts. */
     const isNewest = (): boolean =>
-      shared.head === history.shown.txid && shared.sequence === history.superblock.sequence;
+      shared.head === history.shown.txid &&
+      shared.durable <= shared.head &&
+      shared.sequence === history.superblock.sequence;
     if (state === "busy" || (mutations.earlyLook && !isNewest()) || !shared.tryCommitLock()) {
       this.#later();
       return;

@@ -1,4 +1,4 @@
-import { CorruptError, NotFoundError } from "../errors.ts";
+import { CorruptError, NotFoundError, SnapshotTooOldError } from "../errors.ts";
 import type { DataFile } from "../memory/data-file.ts";
 import { type DirtyWay, PrivateView } from "../memory/private-view.ts";
 import type { Catalogue } from "./catalogue.ts";
@@ -28,7 +28,12 @@ export class Views {
     if (known !== undefined) return known;
     const view = new LayeredView(`array "${this.#history.nameOf(array)}" of ${this.#folder}`, reserve);
     this.#views.set(array, view);
-    this.reset(array);
+    try {
+      this.reset(array);
+    } catch (error) {
+      this.forget(array);
+      throw error;
+    }
     return view;
   }
 
@@ -47,7 +52,9 @@ export class Views {
     const view = this.#views.get(array);
     if (view === undefined) return;
     const highWater = catalogue.arrays.find(({ id }) => id === array)?.highWater ?? 0;
-    const home = highWater > 0 ? this.#homes.get(array) : undefined;
+    const home = highWater > 0 ? this.#homes.find(array) : undefined;
+    /* Who is not in a transaction keeps no state: others may have dropped the array, and nothing is left of it. */
+    if (highWater > 0 && home === undefined) throw new SnapshotTooOldError(this.#folder);
     if (home !== undefined && home.size() < highWater * this.#pageSize)
       throw new CorruptError(
         home.path,
