@@ -74,7 +74,7 @@ export class PageLog implements ArrayEngine {
     );
     const homes = new Homes(folder);
     this.pageSize = history.log.pageSize;
-    const views = new Views(folder, history, homes, this.pageSize);
+    const views = new Views(folder, history, homes, this.pageSize, shared);
     const applier = new Applier(history, homes, shared, head, options.maxSnapshotAge);
     this.#history = history;
     this.#homes = homes;

@@ -20,6 +20,11 @@ interface UpkeepParts {
   failed(error: SystemError): void;
 }
 
+/** A store that was forgotten is collected all the same. */
+function after(upkeep: WeakRef<Upkeep>, delay: number): ReturnType<typeof setTimeout> {
+  return setTimeout(() => upkeep.deref()?.tend(true), delay);
+}
+
 /** What is done between commits: settles, makes room in the log, checkpoints when it has become long or nothing happens. */
 export class Upkeep {
   readonly #parts: UpkeepParts;
@@ -34,17 +39,18 @@ export class Upkeep {
   soon(): void {
     this.#next ??= setImmediate(() => {
       this.#next = undefined;
-      this.#tend(false);
+      this.tend(false);
     });
   }
 
   #later(): void {
     clearTimeout(this.#idle);
-    this.#idle = setTimeout(() => this.#tend(true), this.#parts.options.checkpointDelay);
+    this.#idle = after(new WeakRef(this), this.#parts.options.checkpointDelay);
     (this.#idle as { unref?: () => void }).unref?.();
   }
 
-  #tend(idle: boolean): void {
+  /** What is due. `idle`: nobody has committed for a while. */
+  tend(idle: boolean): void {
     const { options, history, shared, applier, settler } = this.#parts;
     const state = this.#parts.state();
     if (state === "ended") return;

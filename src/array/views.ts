@@ -14,19 +14,22 @@ export class Views {
   readonly #history: History;
   readonly #homes: Homes;
   readonly #pageSize: number;
+  readonly #snapshot: object;
   #views = new Map<number, LayeredView>();
 
-  constructor(folder: string, history: History, homes: Homes, pageSize: number) {
+  /** `snapshot`: what keeps others from changing what views show; it stays as long as anybody can reach one. */
+  constructor(folder: string, history: History, homes: Homes, pageSize: number, snapshot: object) {
     this.#folder = folder;
     this.#history = history;
     this.#homes = homes;
     this.#pageSize = pageSize;
+    this.#snapshot = snapshot;
   }
 
   get(array: number, reserve: number): LayeredView {
     const known = this.#views.get(array);
     if (known !== undefined) return known;
-    const view = new LayeredView(`array "${this.#history.nameOf(array)}" of ${this.#folder}`, reserve);
+    const view = new LayeredView(`array "${this.#history.nameOf(array)}" of ${this.#folder}`, reserve, this.#snapshot);
     this.#views.set(array, view);
     try {
       this.reset(array);
