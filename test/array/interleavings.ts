@@ -289,7 +289,16 @@ class Interleaving {
     }
     this.#note(connection, `begin at ${newest}`);
     if (mutations.lateSlot !== undefined) mutations.lateSlot = () => this.#sneak(connection);
-    connection.transaction = connection.store.begin();
+    try {
+      connection.transaction = connection.store.begin();
+    } catch (error) {
+      const isOvertaken = connection.stray && this.#states.length - 1 > newest;
+      if (!(error instanceof TransactionError && isOvertaken)) throw error;
+      this.#note(connection, "discard, for another has committed in between");
+      connection.store.discard();
+      connection.stray = false;
+      return;
+    }
     const { snapshot } = connection.transaction;
     /* Others may have committed in between. */
     if (snapshot < newest || snapshot >= this.#states.length) throw new Error(`snapshot ${snapshot}`);
