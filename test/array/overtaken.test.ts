@@ -5,7 +5,7 @@ import { afterEach, describe, it } from "vitest";
 import { native } from "../../ffi/load.ts";
 import { type ArrayStore, openStore, type StoreOptions } from "../../src/array/main.ts";
 import { SharedState } from "../../src/array/shared-state.ts";
-import { NotFoundError, SnapshotTooOldError } from "../../src/errors.ts";
+import { CorruptError, NotFoundError, SnapshotTooOldError } from "../../src/errors.ts";
 import { StoreFile } from "../../src/memory/store-file.ts";
 import { cleanTemp, tempFolder } from "../support/temp.ts";
 
@@ -170,6 +170,14 @@ describe("a connection that others overtake between a look and a step", () => {
     assert.ok(!fs.existsSync(path.join(folder, "a2.dat")));
     other.refresh();
     assert.throws(() => other.array("b"), NotFoundError);
+  });
+
+  it("says that an array has lost its file where nobody dropped it", async () => {
+    const [, other, folder] = await two();
+    const home = path.join(folder, "a2.dat");
+    fs.rmSync(home);
+    for (let i = 0; i < 2; i++) assert.throws(() => other.array("b", "f64").typed(), CorruptError);
+    assert.ok(!fs.existsSync(home));
   });
 
   it("is told of what was committed before it began to watch", async () => {
