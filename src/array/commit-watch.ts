@@ -12,7 +12,8 @@ export class CommitWatch {
 
   /** Calls back with each new one that it sees and views do not show, every `interval` milliseconds; returns what ends it. */
   start(listener: (txid: number) => void, interval: number): () => void {
-    let known = this.#newest();
+    /* What somebody has committed since the views were brought up to date is told of too. */
+    let known = this.#shown();
     const timer = setInterval(() => {
       const now = this.#newest();
       if (now === known) return;

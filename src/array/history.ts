@@ -4,7 +4,7 @@ import type { StoreFile } from "../memory/store-file.ts";
 import { type ArrayInfo, advance, type Catalogue } from "./catalogue.ts";
 import type { Superblock } from "./format.ts";
 import { after, type Cursor, type Log, type LogRecord } from "./log.ts";
-import { readSuperblock } from "./superblocks.ts";
+import { readNewest } from "./superblocks.ts";
 
 /** Where the log begins that a superblock speaks of. */
 export function startOf({ segment, offset, applied, chain }: Superblock): Cursor {
@@ -52,7 +52,7 @@ export class History {
   constructor(head: StoreFile, log: (pageSize: number) => Log, proven: () => number) {
     this.#head = head;
     this.#proven = proven;
-    this.superblock = readSuperblock(head, proven());
+    this.superblock = readNewest(head, proven);
     const { pageSize } = this.superblock;
     if (pageSize !== systemPageSize())
       throw new StoreFormatError(head.path, `pages of ${pageSize} bytes; this machine's have ${systemPageSize()}`);
@@ -126,7 +126,7 @@ export class History {
         continue;
       }
       /* A checkpoint took the log away before we had read it. */
-      this.superblock = readSuperblock(this.#head, this.#proven());
+      this.superblock = readNewest(this.#head, this.#proven);
       if (this.superblock.applied > this.cursor.txid) {
         this.base = this.catalogue = this.superblock.catalogue;
         this.cursor = this.baseEnd = startOf(this.superblock);
@@ -144,7 +144,7 @@ export class History {
 
   /** Another's checkpoint may have removed the segment where this connection saw the log end: it goes on elsewhere. */
   followSuperblock(): void {
-    this.superblock = readSuperblock(this.#head, this.#proven());
+    this.superblock = readNewest(this.#head, this.#proven);
     this.fold(this.superblock.applied);
     if (this.superblock.applied === this.cursor.txid) this.#goToStart();
   }
@@ -212,7 +212,7 @@ export class History {
    * @throws {CorruptError} when the store holds only later ones.
    */
   rewind(txid: number): void {
-    this.superblock = readSuperblock(this.#head, this.#proven());
+    this.superblock = readNewest(this.#head, this.#proven);
     this.base = this.catalogue = this.superblock.catalogue;
     this.cursor = this.baseEnd = startOf(this.superblock);
     this.records = [];

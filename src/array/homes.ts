@@ -1,6 +1,7 @@
 import { builtin } from "../builtins.ts";
 import { NameInUseError, NotFoundError } from "../errors.ts";
 import { announce, StoreFile, syncFolder } from "../memory/store-file.ts";
+import { mutations } from "./mutations.ts";
 
 /** As it stands in the file, where 0 means that there is none. */
 export function storedSum(sum: number): number {
@@ -49,6 +50,11 @@ export class Homes {
     file.random();
     this.#open.set(array, file);
     return file;
+  }
+
+  /** The home file, or undefined when there is none: it goes when nobody knows the array any more. */
+  find(array: number): StoreFile | undefined {
+    return this.exists(array) ? this.get(array) : undefined;
   }
 
   /** Makes an empty home file; false when there is one. */
@@ -112,7 +118,7 @@ export class Homes {
   /** Waits until an array's pages and their checksums are on the disk, under their names. */
   sync(array: number): void {
     const [home, sums] = [this.get(array), this.sums(array)];
-    if (this.#unsure) syncFolder(this.folder);
+    if (this.#unsure && !mutations.trustNames) syncFolder(this.folder);
     this.#unsure = false;
     home.sync();
     sums.sync();

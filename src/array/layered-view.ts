@@ -76,8 +76,8 @@ export class LayeredView {
   #home: DataFile | undefined;
   #plain = true;
 
-  constructor(what: string, length: number) {
-    this.view = new PrivateView(what, length);
+  constructor(what: string, length: number, keeps: object) {
+    this.view = new PrivateView(what, length, keeps);
   }
 
   /** Zeros, with the home file over its first `bytes`. All else is gone. */

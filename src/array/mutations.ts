@@ -22,7 +22,7 @@ export interface Mutations {
   trustLog?: boolean;
   /** What was written before a sync that failed is taken for written. */
   trustFailed?: boolean;
-  /** The name of a segment that somebody else has made is taken for durable. */
+  /** The name of a segment, or of a file of checksums, that somebody else has made is taken for durable. */
   trustNames?: boolean;
   /** A superblock is written over the older one though the newer may not be on the disk. */
   trustSuperblock?: boolean;

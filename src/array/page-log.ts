@@ -74,7 +74,7 @@ export class PageLog implements ArrayEngine {
     );
     const homes = new Homes(folder);
     this.pageSize = history.log.pageSize;
-    const views = new Views(folder, history, homes, this.pageSize);
+    const views = new Views(folder, history, homes, this.pageSize, shared);
     const applier = new Applier(history, homes, shared, head, options.maxSnapshotAge);
     this.#history = history;
     this.#homes = homes;
@@ -363,6 +363,11 @@ export class PageLog implements ArrayEngine {
     }
   }
 
+  /** What this connection's own transaction may see nothing newer than in the home files. */
+  get #own(): number {
+    return this.#active ? this.snapshot : Number.POSITIVE_INFINITY;
+  }
+
   #catchUp(): void {
     catchUp(this.#history, this.#applier, this.#shared);
   }
@@ -386,7 +391,8 @@ export class PageLog implements ArrayEngine {
     await this.#locked(() => {
       this.#settler.settle(true);
       this.#catchUp();
-      this.#applier.checkpoint();
+      /* While this waited for the lock a transaction may have begun here. */
+      this.#applier.checkpoint(this.#own);
       this.#closeRemoved();
     });
   }
@@ -399,13 +405,13 @@ export class PageLog implements ArrayEngine {
         this.#live();
         try {
           this.#catchUp();
-          this.#applier.apply(this.#applier.limit(this.#active ? this.snapshot : Number.POSITIVE_INFINITY));
+          this.#applier.apply(this.#applier.limit(this.#own));
         } catch (error) {
           throw this.#failed(error);
         }
         work();
       });
-    return verifyStore(this.#head, this.#history, this.#homes, this.#shared, locked);
+    return verifyStore({ head: this.#head, history: this.#history, homes: this.#homes, shared: this.#shared, locked });
   }
 
   /** Closes; checkpoints first if nobody is committing and nothing failed. */

@@ -36,6 +36,18 @@ function insist(attempt: () => boolean, path: string, timeout: number): void {
   }
 }
 
+/** The first words of a file `shm`; zeros where there is none, or not a whole one. */
+function read(path: string): BigInt64Array<ArrayBuffer> {
+  const words = new BigInt64Array(HEADER_WORDS);
+  const file = DataFile.create(path);
+  try {
+    if (file.size() >= SHM_BYTES) file.readInto(0, new Uint8Array(words.buffer));
+  } finally {
+    file.close();
+  }
+  return words;
+}
+
 /** The files `shm` and `lock` of a store: what the processes that have it open tell one another. */
 export class SharedState {
   readonly alone: boolean;
@@ -76,28 +88,25 @@ export class SharedState {
       if (lock.status().fileSystem === "network")
         throw new UnsupportedFileError(folder, "on a network file system", "locks there are not to be relied on");
       let alone = false;
+      let left = new BigInt64Array(HEADER_WORDS);
       insist(
         () => {
           alone = lockRange(lock, "exclusive", OPEN, 1);
-          return alone || lockRange(lock, "shared", OPEN, 1);
+          if (!alone && !lockRange(lock, "shared", OPEN, 1)) return false;
+          left = read(join(folder, "shm"));
+          if (alone || left[SLOTS_USED] !== 0n) return true;
+          /* Between the two attempts somebody who recovered the store has died, or failed. */
+          lockRange(lock, "none", OPEN, 1);
+          return false;
         },
         lock.path,
         timeout,
       );
-      const file = DataFile.create(join(folder, "shm"));
-      const left = new BigInt64Array(HEADER_WORDS);
-      if (alone && file.size() >= SHM_BYTES) file.readInto(0, new Uint8Array(left.buffer));
-      if (alone) file.truncate(0);
-      file.close();
       const shm = Mapping.open(join(folder, "shm"), { access: "write", length: SHM_BYTES });
       const isWhole = left[DURABLE] === ~(left[CHECK] ?? 0n);
       const before = { durable: isWhole ? Number(left[DURABLE]) : 0, sequence: Number(left[SEQUENCE]) };
       const state = new SharedState(lock, shm, alone, timeout, before);
-      if (alone) {
-        /* For the next one, should recovery fail. */
-        state.durable = before.durable;
-        state.sequence = before.sequence;
-      }
+      if (alone) state.#empty();
       return state;
     } catch (error) {
       lock.close();
@@ -105,9 +114,21 @@ export class SharedState {
     }
   }
 
-  /** Recovery is over; others may come in. */
+  /** Of what is left only that stays which the next one is to know, should recovery fail. */
+  #empty(): void {
+    Atomics.store(this.#words, SLOTS_USED, 0n);
+    for (let at = 0; at < this.#words.length; at++)
+      if (at !== DURABLE && at !== SEQUENCE && at !== CHECK) Atomics.store(this.#words, at, 0n);
+    this.durable = this.before.durable;
+  }
+
+  /** Recovery is over; others may come in, who see by the used slot that it is. */
   settle(): void {
+    this.#takeSlot();
     if (this.alone) lockRange(this.#lock, "shared", OPEN, 1);
+  }
+
+  #takeSlot(): void {
     for (let slot = 0; slot < SLOTS; slot++)
       if (lockRange(this.#lock, "exclusive", LIVENESS + slot, 1)) {
         this.#slot = slot;

@@ -11,6 +11,11 @@ interface SpillHost {
 /** What is spilled in one go: other work of the thread waits that long. */
 const SLICE: number = 2 ** 26;
 
+/** A store that was forgotten in a transaction is collected all the same. */
+function later(timer: WeakRef<SpillTimer>, delay: number): ReturnType<typeof setTimeout> {
+  return setTimeout(() => timer.deref()?.look(), delay);
+}
+
 /**
  * Looks from time to time whether a transaction has changed more than `limit` bytes, and spills half of it. It runs only
  * while there are transactions, and keeps no process alive.
@@ -40,14 +45,13 @@ export class SpillTimer {
   }
 
   #arm(delay: number): void {
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#look();
-    }, delay);
+    this.#timer = later(new WeakRef(this), delay);
     (this.#timer as { unref?: () => void }).unref?.();
   }
 
-  #look(): void {
+  /** Its time has come. */
+  look(): void {
+    this.#timer = undefined;
     const state = this.#host.transactionState;
     if (state === undefined) this.#spilling = false;
     else {

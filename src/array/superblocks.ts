@@ -23,6 +23,23 @@ export function readSuperblock(head: StoreFile, proven: number): Superblock {
   return newest;
 }
 
+/**
+ * The newest that is proven, read while others write superblocks: with two of them one after the other both that are there
+ * may be read in the middle of a write.
+ * @throws what `readSuperblock` throws.
+ */
+export function readNewest(head: StoreFile, proven: () => number): Superblock {
+  for (;;) {
+    const sequence = proven();
+    try {
+      const found = readSuperblock(head, sequence);
+      if (proven() === sequence) return found;
+    } catch (error) {
+      if (proven() === sequence) throw error;
+    }
+  }
+}
+
 /** Writes over the older of the two, and waits for it. */
 export function writeSuperblock(head: StoreFile, block: Superblock): void {
   head.write((block.sequence % 2) * SUPERBLOCK_BYTES, encodeSuperblock(block));

@@ -20,6 +20,11 @@ interface UpkeepParts {
   failed(error: SystemError): void;
 }
 
+/** A store that was forgotten is collected all the same. */
+function after(upkeep: WeakRef<Upkeep>, delay: number): ReturnType<typeof setTimeout> {
+  return setTimeout(() => upkeep.deref()?.tend(true), delay);
+}
+
 /** What is done between commits: settles, makes room in the log, checkpoints when it has become long or nothing happens. */
 export class Upkeep {
   readonly #parts: UpkeepParts;
@@ -34,22 +39,26 @@ export class Upkeep {
   soon(): void {
     this.#next ??= setImmediate(() => {
       this.#next = undefined;
-      this.#tend(false);
+      this.tend(false);
     });
   }
 
   #later(): void {
     clearTimeout(this.#idle);
-    this.#idle = setTimeout(() => this.#tend(true), this.#parts.options.checkpointDelay);
+    this.#idle = after(new WeakRef(this), this.#parts.options.checkpointDelay);
     (this.#idle as { unref?: () => void }).unref?.();
   }
 
-  #tend(idle: boolean): void {
+  /** What is due. `idle`: nobody has committed for a while. */
+  tend(idle: boolean): void {
     const { options, history, shared, applier, settler } = this.#parts;
     const state = this.#parts.state();
     if (state === "ended") return;
+    /* Who has died between a sync of his record and telling of it has left one that counts. */
     const isNewest = (): boolean =>
-      shared.head === history.shown.txid && shared.sequence === history.superblock.sequence;
+      shared.head === history.shown.txid &&
+      shared.durable <= shared.head &&
+      shared.sequence === history.superblock.sequence;
     if (state === "busy" || (mutations.earlyLook && !isNewest()) || !shared.tryCommitLock()) {
       this.#later();
       return;

@@ -1,4 +1,4 @@
-import { CorruptError, NotFoundError } from "../errors.ts";
+import { CorruptError, NotFoundError, SnapshotTooOldError } from "../errors.ts";
 import type { DataFile } from "../memory/data-file.ts";
 import { type DirtyWay, PrivateView } from "../memory/private-view.ts";
 import type { Catalogue } from "./catalogue.ts";
@@ -7,6 +7,7 @@ import type { Homes } from "./homes.ts";
 import { LayeredView } from "./layered-view.ts";
 import type { LogRecord } from "./log.ts";
 import { FEW_LAYERS, MOST_LAYERS } from "./page-log-options.ts";
+import type { SharedState } from "./shared-state.ts";
 
 /** The views of one connection: they show the home files and what the log holds above them. */
 export class Views {
@@ -14,21 +15,29 @@ export class Views {
   readonly #history: History;
   readonly #homes: Homes;
   readonly #pageSize: number;
+  readonly #shared: SharedState;
   #views = new Map<number, LayeredView>();
 
-  constructor(folder: string, history: History, homes: Homes, pageSize: number) {
+  /** `shared` keeps others from changing what views show: it stays as long as anybody can reach one. */
+  constructor(folder: string, history: History, homes: Homes, pageSize: number, shared: SharedState) {
     this.#folder = folder;
     this.#history = history;
     this.#homes = homes;
     this.#pageSize = pageSize;
+    this.#shared = shared;
   }
 
   get(array: number, reserve: number): LayeredView {
     const known = this.#views.get(array);
     if (known !== undefined) return known;
-    const view = new LayeredView(`array "${this.#history.nameOf(array)}" of ${this.#folder}`, reserve);
+    const view = new LayeredView(`array "${this.#history.nameOf(array)}" of ${this.#folder}`, reserve, this.#shared);
     this.#views.set(array, view);
-    this.reset(array);
+    try {
+      this.reset(array);
+    } catch (error) {
+      this.forget(array);
+      throw error;
+    }
     return view;
   }
 
@@ -47,7 +56,12 @@ export class Views {
     const view = this.#views.get(array);
     if (view === undefined) return;
     const highWater = catalogue.arrays.find(({ id }) => id === array)?.highWater ?? 0;
-    const home = highWater > 0 ? this.#homes.get(array) : undefined;
+    const home = highWater > 0 ? this.#homes.find(array) : undefined;
+    if (highWater > 0 && home === undefined) {
+      /* Who is not in a transaction keeps no state: others may have dropped the array, and nothing is left of it. */
+      if (txid < this.#shared.head) throw new SnapshotTooOldError(this.#folder);
+      throw new CorruptError(this.#homes.path(array), 0, `array "${this.#history.nameOf(array)}" has lost its file`);
+    }
     if (home !== undefined && home.size() < highWater * this.#pageSize)
       throw new CorruptError(
         home.path,

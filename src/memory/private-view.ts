@@ -35,12 +35,15 @@ let overlays = 0;
 export class PrivateView {
   readonly length: number;
   readonly what: string;
+  /** Not collected as long as a view of this one can be reached. */
+  keeps: object | undefined;
   #range: MappedRange;
   #closed = false;
   #overlays = 0;
 
-  constructor(what: string, length: number) {
+  constructor(what: string, length: number, keeps?: object) {
     this.what = what;
+    this.keeps = keeps;
     this.length = length;
     this.#range = new MappedRange(this, {
       length,
@@ -205,6 +208,7 @@ export class PrivateView {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.keeps = undefined;
     this.forgetOverlays();
     forgetLeak(this);
     this.#range.release();

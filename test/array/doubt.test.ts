@@ -157,6 +157,20 @@ const tales: readonly [what: string, mutant: keyof Mutations, (tale: Tale) => Pr
     },
   ],
   [
+    "a file of checksums that somebody made who died is there by name before a superblock relies on it",
+    "trustNames",
+    async (tale) => {
+      const one = tale.open();
+      const two = tale.open();
+      const reader = two.begin();
+      await tale.commit(one, () => void one.create("a", { dtype: "f64", shape: 8 * PAGE }).set([[0, 8 * PAGE]], 1));
+      reader.abort();
+      await tale.failing("death", "sync-folder", /work/, () => one.checkpoint());
+      gone(one);
+      await two.checkpoint();
+    },
+  ],
+  [
     "what a commit has written home past memory is written again after a sync that found no room",
     "trustFailed",
     async (tale) => {

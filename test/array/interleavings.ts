@@ -3,7 +3,14 @@ import path from "node:path";
 import { type ArrayStore, openStore, type Savepoint, type Transaction } from "../../src/array/main.ts";
 import { mutations } from "../../src/array/mutations.ts";
 import { SharedState } from "../../src/array/shared-state.ts";
-import { ConflictError, DiskFullError, LockedError, TransactionError } from "../../src/errors.ts";
+import {
+  ClosedError,
+  ConflictError,
+  DiskFullError,
+  LockedError,
+  NotFoundError,
+  TransactionError,
+} from "../../src/errors.ts";
 import { type DirtyWay, PrivateView } from "../../src/memory/private-view.ts";
 import { diskError, observeDisk } from "../../src/memory/store-file.ts";
 import { observeFolder, randomFrom } from "./disk.ts";
@@ -86,6 +93,11 @@ class Interleaving {
   /** Those that have committed in between, in a turn of the event loop that is not over. */
   readonly #sneaked = new Set<Connection>();
   #sneaking = false;
+  /** How many attempts to take the lock will fail. */
+  #refusals = 0;
+  /** Checkpoints that are waited for in the end only: they may wait for the lock while something else is done. */
+  readonly #late: Promise<unknown>[] = [];
+  #wrong: unknown;
   #opened: SharedState | undefined;
   /** The last operations, for a report. */
   readonly trace: string[] = [];
@@ -99,14 +111,16 @@ class Interleaving {
     return this.#states.at(-1) as Arrays;
   }
 
-  #open(): ArrayStore {
+  #open(at?: string): ArrayStore {
     const dirtyWay = this.#ways[this.#random(this.#ways.length)] as DirtyWay;
     return openStore(this.#folder, {
-      segmentBytes: 2 ** 17,
+      /* Small ones at times: then each turn of the event loop may make a checkpoint. */
+      segmentBytes: 2 ** (this.#random(2) === 0 ? 17 : 14),
       directBytes: 2 ** 14,
       reserve: 2 ** 19,
       lockTimeout: 50,
       dirtyWay,
+      ...(at === undefined ? {} : { at }),
     });
   }
 
@@ -118,7 +132,7 @@ class Interleaving {
     };
     SharedState.prototype.tryCommitLock = function (this: SharedState): boolean {
       interleaving.#beforeLock(this);
-      return tryCommitLock.call(this);
+      return !interleaving.#isTaken() && tryCommitLock.call(this);
     };
     try {
       for (let number = 0; number < 4; number++)
@@ -142,12 +156,22 @@ class Interleaving {
         this.#sneaked.clear();
       }
       for (const connection of this.#connections) this.#check(connection);
+      await Promise.all(this.#late);
+      if (this.#wrong !== undefined) throw this.#wrong;
     } finally {
       observeDisk(undefined);
       SharedState.open = openShared;
       SharedState.prototype.tryCommitLock = tryCommitLock;
       for (const { store } of this.#connections) store.close();
     }
+  }
+
+  /** Whether somebody elsewhere has the commit lock for a moment. */
+  #isTaken(): boolean {
+    if (this.#sneaking) return false;
+    if (this.#refusals > 0) this.#refusals--;
+    else if (this.#random(40) > 0) return false;
+    return true;
   }
 
   /** Before somebody takes the commit lock another may have it, and be done. */
@@ -180,6 +204,8 @@ class Interleaving {
     if (other === undefined || this.#newest.size === 0) return;
     const { lateSlot } = mutations;
     mutations.lateSlot = undefined;
+    const isInner = this.#sneaking;
+    this.#sneaking = true;
     this.#sneaked.add(other);
     this.#begin(other);
     this.#note(other, "commit in between");
@@ -188,6 +214,7 @@ class Interleaving {
       this.#remember(other);
     } else other.transaction?.abort();
     other.transaction = undefined;
+    this.#sneaking = isInner;
     mutations.lateSlot = lateSlot;
   }
 
@@ -209,8 +236,15 @@ class Interleaving {
     const { store } = connection;
     if (what === 0 && !connection.stray) {
       this.#note(connection, "checkpoint");
-      await store.checkpoint();
-    } else if (what === 1) {
+      if (this.#random(3) === 0) this.#refusals = this.#random(8);
+      const done = store.checkpoint().catch((error) => {
+        const isUsual = [ClosedError, DiskFullError, LockedError].some((each) => error instanceof each);
+        if (!isUsual) this.#wrong = error;
+      });
+      if (this.#refusals === 0) await done;
+      else this.#late.push(done);
+    } else if (what === 3) this.#named(connection);
+    else if (what === 1) {
       this.#note(connection, "open again");
       store.close();
       connection.store = this.#open();
@@ -222,6 +256,21 @@ class Interleaving {
       this.#note(connection, "write outside");
       connection.stray = this.#write(connection) || connection.stray;
     } else this.#begin(connection);
+  }
+
+  /** Whoever opens the named snapshot sees the state that it stands at. */
+  #named(connection: Connection): void {
+    this.#note(connection, "open the named snapshot");
+    try {
+      const store = this.#open("kept");
+      try {
+        this.#compare(connection.number, store, this.#states[store.snapshot] as Arrays);
+      } finally {
+        store.close();
+      }
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
+    }
   }
 
   #begin(connection: Connection): void {
@@ -240,7 +289,16 @@ class Interleaving {
     }
     this.#note(connection, `begin at ${newest}`);
     if (mutations.lateSlot !== undefined) mutations.lateSlot = () => this.#sneak(connection);
-    connection.transaction = connection.store.begin();
+    try {
+      connection.transaction = connection.store.begin();
+    } catch (error) {
+      const isOvertaken = connection.stray && this.#states.length - 1 > newest;
+      if (!(error instanceof TransactionError && isOvertaken)) throw error;
+      this.#note(connection, "discard, for another has committed in between");
+      connection.store.discard();
+      connection.stray = false;
+      return;
+    }
     const { snapshot } = connection.transaction;
     /* Others may have committed in between. */
     if (snapshot < newest || snapshot >= this.#states.length) throw new Error(`snapshot ${snapshot}`);
@@ -411,11 +469,18 @@ class Interleaving {
   }
 
   #check({ number, store, transaction, work }: Connection): void {
-    if (transaction === undefined) return;
+    if (this.#random(40) === 0) {
+      const [wrong] = store.engine.verify();
+      if (wrong !== undefined) throw new Error(`connection ${number}: ${wrong.message}`);
+    }
+    if (transaction !== undefined) this.#compare(number, store, work.arrays);
+  }
+
+  #compare(number: number, store: ArrayStore, arrays: Arrays): void {
     const names = store.names.sort().join();
-    const expected = [...work.arrays.keys()].sort().join();
+    const expected = [...arrays.keys()].sort().join();
     if (names !== expected) throw new Error(`connection ${number} has arrays ${names}, not ${expected}`);
-    for (const [name, values] of work.arrays) {
+    for (const [name, values] of arrays) {
       const found = store.array(name, "f64").typed();
       if (found.length === values.length && bytesOf(found).equals(bytesOf(values))) continue;
       const at = found.findIndex((value, i) => value !== values[i]);
