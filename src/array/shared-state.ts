@@ -259,13 +259,20 @@ export class SharedState {
   }
 
   /**
-   * The oldest snapshot that somebody else reads, Infinity when nobody does. Slots of the dead are reclaimed, and
-   * snapshots older than `maxAge` milliseconds given up, unless they keep back no more than `pinned` does anyway.
+   * The oldest snapshot that somebody else reads, Infinity when nobody does, 0 when somebody was stopped in the gate and
+   * nobody can tell. Slots of the dead are reclaimed, and snapshots older than `maxAge` milliseconds given up, unless they
+   * keep back no more than `pinned` does anyway.
    */
   oldestOther(maxAge: number, pinned: number): number {
     /* Whoever comes after this was read takes the present head, or a later one. */
     if (Atomics.load(this.#words, SLOTS_USED) <= 1n && this.#slot === 0) return Number.POSITIVE_INFINITY;
-    insist(() => lockRange(this.#lock, "exclusive", GATE, 1), this.#lock.path, this.#timeout);
+    try {
+      insist(() => lockRange(this.#lock, "exclusive", GATE, 1), this.#lock.path, this.#timeout);
+    } catch (error) {
+      /* What was committed before this was asked stays committed: it goes home later. */
+      if (error instanceof LockedError) return 0;
+      throw error;
+    }
     let oldest = Number.POSITIVE_INFINITY;
     const words = this.#words;
     const used = Number(Atomics.load(words, SLOTS_USED));

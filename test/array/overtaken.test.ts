@@ -4,8 +4,11 @@ import path from "node:path";
 import { afterEach, describe, it } from "vitest";
 import { native } from "../../ffi/load.ts";
 import { type ArrayStore, openStore, type StoreOptions } from "../../src/array/main.ts";
+import type { PageLog } from "../../src/array/page-log.ts";
 import { SharedState } from "../../src/array/shared-state.ts";
 import { CorruptError, NotFoundError, SnapshotTooOldError } from "../../src/errors.ts";
+import { DataFile } from "../../src/memory/data-file.ts";
+import { lockRange } from "../../src/memory/lock.ts";
 import { StoreFile } from "../../src/memory/store-file.ts";
 import { cleanTemp, tempFolder } from "../support/temp.ts";
 
@@ -213,4 +216,22 @@ describe("a connection that others overtake between a look and a step", () => {
       await Promise.all(waiting);
       assert.deepEqual(one.engine.verify(), []);
     });
+
+  it("commits beside somebody who was stopped while he took his snapshot, and goes home later", async () => {
+    const [one, , folder] = await two({ lockTimeout: 30 });
+    const transaction = one.begin();
+    fill(one, 2);
+    const stopped = DataFile.open(path.join(folder, "lock"), true);
+    try {
+      assert.ok(lockRange(stopped, "shared", 1, 1));
+      assert.equal(await transaction.commit(), 2);
+      await one.checkpoint();
+      assert.ok(one.engine.newest() > (one.engine as PageLog).applied);
+    } finally {
+      stopped.close();
+    }
+    await one.checkpoint();
+    assert.equal((one.engine as PageLog).applied, 2);
+    assert.deepEqual([value(one), one.engine.verify()], [2, []]);
+  });
 });
