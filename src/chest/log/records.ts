@@ -82,8 +82,8 @@ export class Records {
     if (buffered !== undefined) return buffered;
     const segment = this.#segments.at(id);
     let { bytes } = segment;
-    /* The writer may have added to the file since its size was looked at. */
-    if (offset + EXTENT_SIZE > bytes.length && this.#readOnly && !into.parse(bytes, offset, 0)) {
+    /* The writer may have added to the file since its size was looked at, or cut it and added to it. */
+    if (this.#readOnly && (segment.hasLost || (offset + EXTENT_SIZE > bytes.length && !into.parse(bytes, offset, 0)))) {
       segment.refresh();
       bytes = segment.bytes;
     }

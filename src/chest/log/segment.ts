@@ -114,6 +114,8 @@ export class Segment {
   #isClosed = false;
   #mapping: Mapping | undefined;
   #leased: Mapping[] = [];
+  /** Others that were made before: records that were found there may still be looked at. */
+  #outdated: Mapping[] = [];
   #bytes: Uint8Array = new Uint8Array(0);
   #touched: Uint8Array = new Uint8Array(0);
   #verified: Set<number> | undefined;
@@ -207,9 +209,23 @@ export class Segment {
     this.#touched = blocksOf(size);
   }
 
+  /**
+   * Whether pages that were looked at behind the file's end are gone from the mapping: it does not show what is written
+   * there when the file, which another process has cut, grows again.
+   */
+  get hasLost(): boolean {
+    return this.#mapping?.lost ?? false;
+  }
+
   /** Sees that the file has grown; views handed out stay valid. */
   refresh(): void {
     if (this.#mapping === undefined) return;
+    if (this.#mapping.lost) {
+      this.#mapping.trim();
+      this.#outdated.push(this.#mapping);
+      this.#map();
+      return;
+    }
     const size = this.#mapping.refresh();
     this.#bytes = this.#mapping.bytes(0, Math.min(size, LONGEST));
     if (this.#bytes.length > this.#touched.length << BLOCK_BITS) this.#touched = blocksOf(size);
@@ -217,6 +233,14 @@ export class Segment {
 
   #unmap(): void {
     const mappings = [this.#mapping, ...this.#leased];
+    for (const mapping of this.#outdated.splice(0)) {
+      try {
+        mapping.close();
+      } catch (error) {
+        /* What it has lost was read elsewhere. */
+        if (!(error instanceof MappedIoError || error instanceof TruncatedError)) throw error;
+      }
+    }
     this.#mapping = undefined;
     this.#leased = [];
     this.#bytes = new Uint8Array(0);

@@ -28,7 +28,7 @@ export class Walker {
   /** Visits the records of [from, end), until `visit` says false. Returns where it stopped. */
   walk(segment: Segment, record: RecordFields, from: number, visit: () => boolean | undefined): number {
     const end = this.#log.endOf(segment);
-    if (this.#log.readOnly && segment.bytes.length < end) segment.refresh();
+    if (this.#log.readOnly && (segment.bytes.length < end || segment.hasLost)) segment.refresh();
     let at = from;
     /* Beyond what a position can name only the end record begins, behind a value that reaches there. */
     while (at + 6 <= end && at < OFFSETS) {
