@@ -227,6 +227,8 @@ export class Core<K extends Key = Key, V = unknown> {
   #load(key: K, isMiss: boolean, pins: number): V | undefined {
     const { tier, counters } = this;
     const position = tier.find(this.key);
+    /* A decoder of the user's may have a reader see a commit, or values moved. */
+    const moves = this.readOnly ? tier.generation : tier.moves;
     if (position === 0) return undefined;
     if (this.#isFoundExpired()) {
       counters.expired++;
@@ -250,7 +252,7 @@ export class Core<K extends Key = Key, V = unknown> {
       if (version === this.version) {
         const entry = this.#newEntry(kept, hash, value, sequence, weight);
         entry.position = position;
-        entry.moves = this.readOnly ? tier.generation : tier.moves;
+        entry.moves = moves;
         entry.expires = expires;
         entry.tags = tags;
         entry.pins = pins;

@@ -50,7 +50,10 @@ export function lease<K extends Key, V>(core: Core<K, V>, key: K): ChestLease<V>
   const kind = found && elementsOf(found.format);
   if (found === undefined || kind === undefined) {
     found?.lease.release();
-    return new ChestLease(core.get(key, true) as V, () => {});
+    const value = core.get(key, true) as V;
+    /* A reader may have been told of its removal just now. */
+    if (value === undefined && core.readOnly && !core.has(key)) return undefined;
+    return new ChestLease(value, () => {});
   }
   core.counters.misses++;
   const { bytes } = found.lease;

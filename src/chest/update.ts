@@ -9,7 +9,10 @@ import type { NewValue } from "./tier.ts";
  */
 export function copyValue<K extends Key, V>(from: Core<K, V>, to: Core<K, V>, key: K): void {
   const { tier, memory } = to;
-  const source = from.memory.get(key) === undefined ? from.locate(key) : 0;
+  const isResident = from.memory.get(key) !== undefined;
+  const source = isResident ? 0 : from.locate(key);
+  /* A reader may have been told of its removal just now. */
+  if (!isResident && source === 0) return;
   const value = source !== 0 && tier.transfer !== undefined ? undefined : encodedValue(from, key);
   const resident = memory.get(key);
   const before = to.locate(key);

@@ -2,21 +2,21 @@ import { builtin } from "../../builtins.ts";
 import { NameInUseError } from "../../errors.ts";
 import { DataFile } from "../../memory/data-file.ts";
 import { cloneFile, copyRange } from "../../memory/file-copy.ts";
-import type { OpenLog } from "./open-log.ts";
-import { segmentName } from "./segment.ts";
+import type { CommittedPart } from "./open-log.ts";
+import { type Segment, segmentName } from "./segment.ts";
 
 /** Bytes that are copied before the event loop runs. */
 const SLICE = 8 * 2 ** 20;
 const PIECE = 2 ** 20;
 
 /** Copies what belongs to the last commit, segment by segment; cloned by the file system where it can. */
-export async function backup(log: OpenLog, folder: string): Promise<void> {
+export async function backup(folder: string, parts: () => readonly CommittedPart[]): Promise<void> {
   const { mkdirSync, readdirSync, promises } = builtin("fs");
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   if (readdirSync(folder).length > 0) throw new NameInUseError(folder);
-  for (const { segment, length } of log.committedParts()) {
+  for (const { segment, length } of parts()) {
     const target = builtin("path").join(folder, segmentName(segment.id));
-    await copyStart(segment.path, target, length);
+    await copyStart(segment, target, length);
     await promises.truncate(target, length);
     const handle = await promises.open(target, "r+");
     await handle.sync();
@@ -28,21 +28,17 @@ export async function backup(log: OpenLog, folder: string): Promise<void> {
  * Copies the first `length` bytes. Not by Node's `copyFile`: that copies as much as the file had at first, and never ends
  * when the writer, who goes on meanwhile, cuts off what it does not need.
  */
-async function copyStart(path: string, target: string, length: number): Promise<void> {
-  const from = DataFile.open(path, false);
+async function copyStart(segment: Segment, target: string, length: number): Promise<void> {
+  const to = DataFile.create(target, { exclusive: true });
   try {
-    const to = DataFile.create(target, { exclusive: true });
-    try {
-      if (cloneFile(from, to)) return;
-      for (let done = 0; done < length; ) {
-        done += copySome(from, to, done, Math.min(SLICE, length - done));
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    } finally {
-      to.close();
+    if (cloneFile(segment.file, to)) return;
+    for (let done = 0; done < length; ) {
+      /* It is open: a writer elsewhere may have removed it. */
+      done += copySome(segment.file, to, done, Math.min(SLICE, length - done));
+      await new Promise((resolve) => setImmediate(resolve));
     }
   } finally {
-    from.close();
+    to.close();
   }
 }
 

@@ -206,7 +206,8 @@ export class Head {
 
   /** Whether it is not whole, and no writer was in the middle of changing it. */
   isDamaged(): boolean {
-    return (this.version() & 1) === 0 && this.read() === undefined;
+    const version = this.version();
+    return (version & 1) === 0 && this.read() === undefined && this.versionAfter() === version;
   }
 
   /** Begins a change of head and index that readers see as one: they wait for the `write` that ends it. */

@@ -24,6 +24,12 @@ export interface LogOptions {
   readonly spare?: () => number;
 }
 
+/** Bytes of a segment that belong to the last commit. */
+export interface CommittedPart {
+  readonly segment: Segment;
+  readonly length: number;
+}
+
 /** What the parts of one open log have in common. */
 export class OpenLog {
   readonly folder: string;
@@ -192,7 +198,7 @@ export class OpenLog {
   }
 
   /** Bytes of each segment that belong to the last commit, oldest first. */
-  committedParts(): { segment: Segment; length: number }[] {
+  committedParts(): CommittedPart[] {
     const { committed } = this.state;
     const last = Math.floor(committed / OFFSETS);
     return this.allSegments()

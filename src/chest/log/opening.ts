@@ -22,18 +22,20 @@ import { Table } from "./table.ts";
 
 /** Whose the segments in a folder are; a new identity when there is none. */
 function identify(folder: string): Identity {
-  let damaged = false;
-  for (const id of listSegments(folder)) {
-    try {
-      const header = readSegmentHeader(builtin("path").join(folder, segmentName(id)));
-      if (header !== undefined) return header;
-    } catch (error) {
-      /* Compacted meanwhile, or a link to nowhere. */
-      if (!(error instanceof NotFoundError)) throw error;
+  let ids = listSegments(folder);
+  for (let last = -1; ids.length > 0 && ids.at(-1) !== last; ids = listSegments(folder)) {
+    for (const id of ids) {
+      try {
+        const header = readSegmentHeader(builtin("path").join(folder, segmentName(id)));
+        if (header !== undefined) return header;
+      } catch (error) {
+        /* Compacted meanwhile, into one that came later, or a link to nowhere. */
+        if (!(error instanceof NotFoundError)) throw error;
+      }
     }
-    damaged = true;
+    last = ids.at(-1)!;
   }
-  if (damaged) throw new FormatError(folder, "no segment has an intact header");
+  if (ids.length > 0) throw new FormatError(folder, "no segment has an intact header");
   const random = builtin("crypto").randomBytes(20);
   return {
     id: new Uint8Array(random.subarray(0, 16)),
@@ -102,7 +104,7 @@ export function rebuildPrivately(log: OpenLog): void {
   const shown = log.head?.read();
   log.segments.leaveAfter(log.state.committed);
   log.state = emptyState();
-  for (const segment of log.segments.opened()) segment.refresh();
+  log.segments.refresh();
   const folder = temporaryFolder();
   try {
     log.adopt(Table.create(folder, 1, FIRST_PAGES, log.identity), folder);
@@ -204,12 +206,19 @@ function provenBy(state: HeadState | undefined): number {
   return state.clean || isOfThisRun(state) ? state.committed : state.synced;
 }
 
-/** Reports what a reader would not meet, because the index is sound and the log that it points to is not there. */
-export function checkWhole(log: OpenLog): void {
-  const { state, segments } = log;
-  const lost = lostEnd(lastOf(log), provenBy(state));
+/**
+ * Reports what a reader would not meet, because the index is sound and the log that it points to is not there. `refresh`
+ * says whether that was so at an earlier commit, which may be compacted by now.
+ */
+export function checkWhole(log: OpenLog, refresh: () => boolean = () => false): void {
+  let lost = lostEnd(lastOf(log), provenBy(log.state));
+  while (lost !== undefined && refresh()) {
+    /* One of its own says so itself. */
+    if (log.index!.isPrivate) return;
+    lost = lostEnd(lastOf(log), provenBy(log.state));
+  }
   if (lost !== undefined)
-    log.reportDamage(segments.pathOf(state.committed), lost.from, lost.length, "the end of the log is missing");
+    log.reportDamage(log.segments.pathOf(log.state.committed), lost.from, lost.length, "the end of the log is missing");
 }
 
 /** Takes over what the head says. */

@@ -178,7 +178,8 @@ export class Records {
   };
 
   #intact(position: number): RecordFields {
-    const known = position === this.#matched;
+    /* Its segment may rest by now. */
+    const known = position === this.#matched && this.#match.bytes.length > 0;
     const record = known ? this.#match : this.#record;
     this.#matched = 0;
     if (!known && (!this.load(position, record) || record.kind !== PUT))

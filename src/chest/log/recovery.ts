@@ -59,6 +59,8 @@ class Replay {
     this.#target = target;
     this.#key = new KeyBytes(log.identity.seed);
     this.#segments = log.allSegments();
+    /* Those that a reader had mapped may have grown before one came behind them. */
+    for (const segment of this.#segments) segment.refresh();
   }
 
   run(from: number): void {

@@ -12,7 +12,7 @@ import { checkThere, closeAll, closeWell, removeAll, syncLog } from "./closing.t
 import { Compaction } from "./compaction.ts";
 import { bootIdentity, HEAD_NAME, Head, type HeadState } from "./head.ts";
 import { LogSnapshot } from "./log-snapshot.ts";
-import type { LogOptions, OpenLog } from "./open-log.ts";
+import type { CommittedPart, LogOptions, OpenLog } from "./open-log.ts";
 import { attach, checkWhole, openForWriting, rebuildPrivately, use } from "./opening.ts";
 import { type Identity, isSame, OFFSETS, type Segment } from "./segment.ts";
 import { Table } from "./table.ts";
@@ -96,7 +96,7 @@ export class LogStore implements ColdTier {
     const store = new LogStore(attach(folder, options));
     try {
       store.refresh();
-      if (!store.#log.index?.isPrivate) checkWhole(store.#log);
+      if (!store.#log.index?.isPrivate) checkWhole(store.#log, () => store.refresh());
       return store;
     } catch (error) {
       store.close();
@@ -197,9 +197,17 @@ export class LogStore implements ColdTier {
       /* Written before the system went down: nobody has repaired the index yet. */
       if (!state.clean && state.boot !== bootIdentity()) break;
       if (state.generation === log.distrusted) break;
+      if (log.index?.isPrivate && state.committed < log.state.committed) {
+        /* In the log it has seen a commit that the head does not tell of yet. */
+        log.headVersion = version;
+        return attempt > 0;
+      }
+      const wasPrivate = log.index?.isPrivate;
       if (!this.#useTable(state)) continue;
       log.headVersion = version;
       log.segments.leaveAfter(log.state.committed);
+      /* It has looked at all that there was, also behind the log's end, where others cut. */
+      if (wasPrivate) log.segments.refresh();
       use(log, state);
       log.segments.prune();
       this.generation++;
@@ -243,10 +251,14 @@ export class LogStore implements ColdTier {
   }
 
   #distrust(table: Table, page: number): never {
+    const log = this.#log;
     const detail = "the index is not as it was closed";
     const error = new DamagedError(table.file, Table.offsetOf(page), detail);
-    this.#log.distrusted = table.generation;
-    this.#log.reportDamage(error.path, error.offset, Table.pageSize, detail);
+    /* Unless the next writer has begun to change it. */
+    if (log.head!.versionAfter() === log.headVersion) {
+      log.distrusted = table.generation;
+      log.reportDamage(error.path, error.offset, Table.pageSize, detail);
+    }
     throw error;
   }
 
@@ -450,6 +462,7 @@ export class LogStore implements ColdTier {
     };
     let copy: Table | undefined;
     try {
+      this.refresh();
       const table = log.steadily(() => {
         copy?.discard();
         copy = undefined;
@@ -475,12 +488,28 @@ export class LogStore implements ColdTier {
 
   /** A copy of what belongs to the last commit in another folder. */
   async backup(folder: string): Promise<void> {
-    this.#log.usable();
-    this.#log.segments.pin();
+    const log = this.#log;
+    log.usable();
+    log.segments.pin();
     try {
-      await backup(this.#log, folder);
+      await backup(folder, () => this.#committedParts());
     } finally {
       this.#unpin();
+    }
+  }
+
+  /** What belongs to the last commit, open. */
+  #committedParts(): CommittedPart[] {
+    const log = this.#log;
+    for (let attempt = 1; ; attempt++) {
+      this.refresh();
+      try {
+        const parts = log.committedParts();
+        /* What was there when the files were looked at. */
+        if (!this.refresh() || attempt === ATTEMPTS) return parts;
+      } catch (error) {
+        if (!this.readOnly || attempt === ATTEMPTS || !(error instanceof NotFoundError)) throw error;
+      }
     }
   }
 

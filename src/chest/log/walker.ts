@@ -26,8 +26,13 @@ export class Walker {
   }
 
   /** Visits the records of [from, end), until `visit` says false. Returns where it stopped. */
-  walk(segment: Segment, record: RecordFields, from: number, visit: () => boolean | undefined): number {
-    const end = this.#log.endOf(segment);
+  walk(
+    segment: Segment,
+    record: RecordFields,
+    from: number,
+    visit: () => boolean | undefined,
+    end: number = this.#log.endOf(segment),
+  ): number {
     if (this.#log.readOnly && (segment.bytes.length < end || segment.hasLost)) segment.refresh();
     let at = from;
     /* Beyond what a position can name only the end record begins, behind a value that reaches there. */
@@ -85,13 +90,15 @@ export class Walker {
       const base = segment.id * OFFSETS;
       let least = Number.POSITIVE_INFINITY;
       let most = 0;
-      this.walk(segment, record, SEGMENT_HEADER, () => {
+      const see = (): boolean => {
         if (record.kind !== PUT) return true;
         least = Math.min(least, record.sequence);
         most = Math.max(most, record.sequence);
         put(base);
         return true;
-      });
+      };
+      /* To where it ended at first: a reader may see commits meanwhile, and another file have the name of one without any. */
+      this.walk(segment, record, SEGMENT_HEADER, see, ends.get(segment.id));
       if (!known && !log.isActive(segment) && !log.readOnly) {
         segment.least = least;
         segment.most = most;
