@@ -116,7 +116,8 @@ export function rebuildPrivately(log: OpenLog): void {
   }
 }
 
-function dropIndex(log: OpenLog): void {
+/** Gives up the index that a reader has. */
+export function dropIndex(log: OpenLog): void {
   const { index } = log;
   log.index = undefined;
   log.headVersion = -1;

@@ -13,13 +13,15 @@ import { Compaction } from "./compaction.ts";
 import { bootIdentity, HEAD_NAME, Head, type HeadState } from "./head.ts";
 import { LogSnapshot } from "./log-snapshot.ts";
 import type { CommittedPart, LogOptions, OpenLog } from "./open-log.ts";
-import { attach, checkWhole, openForWriting, rebuildPrivately, use } from "./opening.ts";
+import { attach, checkWhole, dropIndex, openForWriting, rebuildPrivately, use } from "./opening.ts";
 import { type Identity, isSame, OFFSETS, type Segment } from "./segment.ts";
 import { Table } from "./table.ts";
 
 const LOCK_NAME = "chest.lock";
 /** So often a reader tries to follow a writer that is at work. */
 const ATTEMPTS = 1000;
+/** So often it makes an index of its own when the head changes meanwhile. */
+const ROUNDS = 3;
 /** Pages of an index that is worth being gone through in order. */
 const LARGE_INDEX = 2048;
 /** Bytes of memory that a change takes until it is in the index. */
@@ -183,26 +185,46 @@ export class LogStore implements ColdTier {
     if (!this.readOnly) return false;
     log.usable();
     log.head ??= this.#lateHead();
-    if (log.head === undefined) return log.index === undefined && this.#goPrivate(log.headVersion);
+    if (log.head === undefined) {
+      if (log.index !== undefined) return false;
+      this.#goPrivate(log.headVersion);
+      log.head = this.#lateHead();
+      if (log.head === undefined) return true;
+      dropIndex(log);
+    }
     if (log.head.version() === log.headVersion && !log.isDistrusted) return false;
+    for (let round = 1; ; round++) {
+      const followed = this.#follow(log.head);
+      if (followed !== undefined) return followed || round > 1;
+      const version = log.head.version();
+      const isNew = this.#goPrivate(version);
+      /* While it went through the log a writer may have cut it, and written there anew. */
+      if (log.head.version() === version || round === ROUNDS) return isNew || round > 1;
+      dropIndex(log);
+    }
+  }
+
+  /** Goes by the head and its index; whether there is something new. Undefined when they cannot be relied on now. */
+  #follow(head: Head): boolean | undefined {
+    const log = this.#log;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const version = log.head.settledVersion(() => this.#isWriterDead());
-      if (version === undefined || log.isDistrusted) break;
+      const version = head.settledVersion(() => this.#isWriterDead());
+      if (version === undefined || log.isDistrusted) return undefined;
       if (version === log.headVersion) return attempt > 0;
-      const state = log.head.read();
+      const state = head.read();
       /* The writer changes it again. */
-      if (log.head.version() !== version) continue;
+      if (head.version() !== version) continue;
       /* It is damaged. */
-      if (state === undefined) break;
+      if (state === undefined) return undefined;
       /* Written before the system went down: nobody has repaired the index yet. */
-      if (!state.clean && state.boot !== bootIdentity()) break;
-      if (state.generation === log.distrusted) break;
+      if (!state.clean && state.boot !== bootIdentity()) return undefined;
+      if (state.generation === log.distrusted) return undefined;
       if (log.index?.isPrivate && state.committed < log.state.committed) {
         /* In the log it has seen a commit that the head does not tell of yet. */
         log.headVersion = version;
         return attempt > 0;
       }
-      const wasPrivate = log.index?.isPrivate;
+      const wasPrivate = log.index?.isPrivate ?? true;
       if (!this.#useTable(state)) continue;
       log.headVersion = version;
       log.segments.leaveAfter(log.state.committed);
@@ -213,7 +235,7 @@ export class LogStore implements ColdTier {
       this.generation++;
       return true;
     }
-    return this.#goPrivate(log.head.version());
+    return undefined;
   }
 
   /** A reader that found none looks again: a writer may have made one. */
