@@ -83,6 +83,17 @@ function map<Name extends string, T>(
   return Object.fromEntries(entries) as Record<Name, T>;
 }
 
+function limitOf(which: number): number | undefined {
+  const value = native().calls.oc_limit(which);
+  if (value < 0) return undefined;
+  return value === Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : value;
+}
+
+/** One of `SystemInfo.limits`. */
+export function systemLimit(name: SystemLimit): number | undefined {
+  return limitOf(limits[name]);
+}
+
 function sharedMemory(): SystemInfo["sharedMemory"] {
   if (builtin("process").platform !== "linux") return undefined;
   const room = new Float64Array(3);
@@ -106,11 +117,7 @@ export function systemInfo(): SystemInfo {
     pageSize: calls.oc_page_size(),
     mapGranularity: calls.oc_map_granularity(),
     features: map(features, (which) => calls.oc_feature(which) > 0),
-    limits: map(limits, (which) => {
-      const value = calls.oc_limit(which);
-      if (value < 0) return undefined;
-      return value === Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : value;
-    }),
+    limits: map(limits, limitOf),
     mappings: { held: maps, most: mostMaps, buriedBytes: buriedMiB * 2 ** 20 },
     sharedMemory: sharedMemory(),
   };

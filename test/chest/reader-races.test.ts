@@ -7,7 +7,7 @@ import { Segment } from "../../src/chest/log/segment.ts";
 import { LogStore } from "../../src/chest/log/store.ts";
 import { Table } from "../../src/chest/log/table.ts";
 import { Chest } from "../../src/chest/main.ts";
-import { cleanTempAfterEach, tempFolder } from "../support/temp.ts";
+import { cleanTempAfterEach, tempFolder, tempMemoryFolder } from "../support/temp.ts";
 
 const place = (): string => path.join(tempFolder(), "chest");
 /* Of the head: its counter, odd while it changes, and keys, which its checksum covers. */
@@ -353,6 +353,22 @@ describe("readers and what a writer does between two of their steps", () => {
     assert.deepEqual([...snapshot], [["a", 1]]);
     snapshot.close();
   });
+
+  it("a snapshot keeps more segments open than stay open otherwise", async () => {
+    const folder = path.join(tempMemoryFolder(), "chest");
+    using writer = write(folder);
+    const count = 270;
+    for (let i = 0; i < count; i++) writer.set(i, new Uint8Array(530_000).fill(i));
+    writer.flush();
+    using reader = read(folder);
+    const snapshot = reader.snapshot();
+    for (let i = 0; i < count; i++) writer.set(i, i);
+    await writer.compact();
+    assert.ok(fs.readdirSync(folder).length < 20);
+    for (let i = 0; i < count; i++) assert.deepEqual(snapshot.get(i), new Uint8Array(530_000).fill(i));
+    snapshot.close();
+    for (let i = 0; i < count; i++) assert.equal(reader.get(i), i);
+  }, 120_000);
 
   it("one that goes by the log sees what its segments had grown by when another one came behind them", () => {
     const folder = place();

@@ -1,4 +1,5 @@
 import { LimitError } from "../../errors.ts";
+import { systemLimit } from "../../memory/system.ts";
 
 /** What a pool needs to know of what it keeps open. */
 interface Sleeper {
@@ -15,6 +16,8 @@ interface Sleeper {
 
 /** So many stay open: a log may have more segments than the process may have descriptors. */
 const MOST_OPEN = 256;
+/** That part of the process's descriptors may be in use where what rests may be gone when it is needed. */
+const HELD_PART = 1 / 2;
 /** Those used last stay open: somebody may be looking at their bytes. */
 const KEPT_OPEN = 8;
 
@@ -23,6 +26,8 @@ export class Pool {
   /** Counts uses. */
   static now = 0;
   #awake: Set<Sleeper> = new Set();
+  #holds = 0;
+  #mostOpen = MOST_OPEN;
   /** What is written must be on the disk some time. */
   readonly syncs: boolean;
   #onSyncFailed: (error: unknown) => void;
@@ -35,7 +40,17 @@ export class Pool {
 
   /** To be called before one is opened. */
   makeRoom(): void {
-    if (this.#awake.size >= MOST_OPEN) this.rest();
+    if (this.#awake.size >= this.#mostOpen) this.rest();
+  }
+
+  /** Until `letGo` more stay open: what another process removes can be read only as long as it is open. */
+  hold(): void {
+    if (this.#holds++ > 0) return;
+    this.#mostOpen = Math.max(MOST_OPEN, (systemLimit("descriptors") ?? 0) * HELD_PART);
+  }
+
+  letGo(): void {
+    if (--this.#holds === 0) this.#mostOpen = MOST_OPEN;
   }
 
   add(sleeper: Sleeper): void {

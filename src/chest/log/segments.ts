@@ -197,6 +197,15 @@ export class Segments {
     for (const segment of this.#left.splice(0)) if (!segment.retire()) this.#leaving.push(segment);
   }
 
+  /** For a reader: keeps open, as far as there are descriptors, what it opens from now on, until `letGo`. */
+  hold(): void {
+    this.#pool.hold();
+  }
+
+  letGo(): void {
+    this.#pool.letGo();
+  }
+
   unpinAll(): void {
     this.#pins = 0;
   }

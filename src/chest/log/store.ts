@@ -478,8 +478,10 @@ export class LogStore implements ColdTier {
     log.usable();
     const folder = temporaryFolder();
     log.segments.pin();
+    if (this.readOnly) log.segments.hold();
     const end = (): void => {
       removeTemporary(folder);
+      if (this.readOnly) log.segments.letGo();
       this.#unpin();
     };
     let copy: Table | undefined;
