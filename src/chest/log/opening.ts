@@ -104,7 +104,7 @@ export function rebuildPrivately(log: OpenLog): void {
   const shown = log.head?.read();
   log.segments.leaveAfter(log.state.committed);
   log.state = emptyState();
-  log.segments.refresh();
+  for (const segment of log.segments.opened()) segment.refresh();
   const folder = temporaryFolder();
   try {
     log.adopt(Table.create(folder, 1, FIRST_PAGES, log.identity), folder);

@@ -121,11 +121,6 @@ export class Segments {
     return this.#open.values();
   }
 
-  /** Sees what others have done to the files of those that are open. */
-  refresh(): void {
-    for (const segment of this.#open.values()) segment.refresh();
-  }
-
   /** The ids that there are on the disk now, in order. */
   ids(): number[] {
     return listSegments(this.folder);

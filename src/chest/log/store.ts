@@ -224,12 +224,9 @@ export class LogStore implements ColdTier {
         log.headVersion = version;
         return attempt > 0;
       }
-      const wasPrivate = log.index?.isPrivate ?? true;
       if (!this.#useTable(state)) continue;
       log.headVersion = version;
       log.segments.leaveAfter(log.state.committed);
-      /* It has looked at all that there was, also behind the log's end, where others cut. */
-      if (wasPrivate) log.segments.refresh();
       use(log, state);
       log.segments.prune();
       this.generation++;
