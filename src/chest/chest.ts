@@ -445,7 +445,8 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
 
   /**
    * A view of the chest as it was at the last flush, whatever is changed later. Copies the index; a reader does so again
-   * until its writer has not committed meanwhile. Log only.
+   * until its writer has not committed meanwhile, and keeps every segment open, as far as half of the process's
+   * descriptors reach: its writer may remove them. Log only.
    */
   snapshot(): ChestSnapshot<K, V> {
     this.#core.live();
@@ -498,7 +499,10 @@ export class Chest<K extends Key = Key, V = unknown> implements Disposable {
     }
   }
 
-  /** Closes the chest and removes everything stored; the folder too, when nothing else is in it. */
+  /**
+   * Closes the chest and removes everything stored; the folder too, when nothing else is in it. The calls of readers that
+   * have it open throw a `NotFoundError` from then on.
+   */
   drop(): void {
     const core = this.#core;
     core.writable();

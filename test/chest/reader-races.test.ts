@@ -354,7 +354,55 @@ describe("readers and what a writer does between two of their steps", () => {
     snapshot.close();
   });
 
-  it("a snapshot keeps more segments open than stay open otherwise", async () => {
+  it("there is no chest to the readers of one that was dropped, also when another one is in its place", () => {
+    const folder = place();
+    const fill = (chest: Values): void => {
+      for (let i = 0; i < 4; i++) chest.set(i, new Uint8Array(600_000).fill(i));
+      chest.flush();
+    };
+    const first = write(folder);
+    fill(first);
+    using reader = read(folder);
+    assert.deepEqual(reader.get(0), new Uint8Array(600_000));
+    const gone = (): void => {
+      for (const act of [() => reader.size, () => reader.get(0), () => reader.has("none"), () => [...reader]])
+        assert.throws(act, { code: "NOT_FOUND" });
+      assert.throws(() => reader.snapshot(), { code: "NOT_FOUND" });
+      assert.deepEqual(reader.damage, []);
+    };
+    first.drop();
+    gone();
+    using second = write(folder);
+    fill(second);
+    gone();
+    using other = read(folder);
+    assert.equal(other.size, 4);
+  });
+
+  it("a chest whose writer died before it had removed anything of it is there", () => {
+    const folder = place();
+    const first = write(folder);
+    first.set("a", 1).flush();
+    using reader = read(folder);
+    const { rmSync } = fs;
+    fs.rmSync = () => {
+      throw new Error("dies");
+    };
+    try {
+      assert.throws(() => first.drop(), /dies/);
+    } finally {
+      fs.rmSync = rmSync;
+    }
+    assert.throws(() => reader.get("a"), { code: "NOT_FOUND" });
+    assert.throws(() => read(folder), { code: "NOT_FOUND" });
+    using next = write(folder);
+    assert.deepEqual([next.get("a"), next.damage], [1, []]);
+    assert.equal(reader.get("a"), 1);
+    next.set("a", 2).flush();
+    assert.equal(reader.get("a"), 2);
+  });
+
+  it("a snapshot and a backup keep more segments open than stay open otherwise", async () => {
     const folder = path.join(tempMemoryFolder(), "chest");
     using writer = write(folder);
     const count = 270;
@@ -362,11 +410,16 @@ describe("readers and what a writer does between two of their steps", () => {
     writer.flush();
     using reader = read(folder);
     const snapshot = reader.snapshot();
+    const saved = path.join(path.dirname(folder), "saved");
+    const done = reader.backup(saved);
     for (let i = 0; i < count; i++) writer.set(i, i);
     await writer.compact();
     assert.ok(fs.readdirSync(folder).length < 20);
     for (let i = 0; i < count; i++) assert.deepEqual(snapshot.get(i), new Uint8Array(530_000).fill(i));
     snapshot.close();
+    await done;
+    using copy = read(saved);
+    for (let i = 0; i < count; i++) assert.deepEqual(copy.get(i), new Uint8Array(530_000).fill(i));
     for (let i = 0; i < count; i++) assert.equal(reader.get(i), i);
   }, 120_000);
 

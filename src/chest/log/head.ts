@@ -8,6 +8,9 @@ import { FORMAT_VERSION, type Identity } from "./segment.ts";
 const SIZE = 4096;
 const MAGIC = "OCCHEAD\n";
 const VERSION_WORD = 3;
+/* Its state. */
+const CLOSED = 1;
+const DROPPED = 2;
 /** Numbers from byte 48 on. */
 const NUMBERS = 7;
 const SEGMENTS = 164;
@@ -29,6 +32,8 @@ export const HEAD_CHECKED: number = CHECKED;
 export interface HeadState {
   /** False from the first change on until the chest is closed. */
   clean: boolean;
+  /** Its files are being removed, or were. */
+  dropped: boolean;
   /** Number of the index file. */
   generation: number;
   /** End of the last commit record. */
@@ -49,6 +54,7 @@ export interface HeadState {
 
 export const emptyState = (): HeadState => ({
   clean: false,
+  dropped: false,
   generation: 0,
   committed: 0,
   applied: 0,
@@ -186,7 +192,8 @@ export class Head {
     if (!numbers.every(isCount)) return undefined;
     const f64 = (index: number): number => numbers[index]!;
     return {
-      clean: fields.getUint32(36, true) === 1,
+      clean: fields.getUint32(36, true) === CLOSED,
+      dropped: fields.getUint32(36, true) === DROPPED,
       generation: fields.getUint32(40, true),
       committed: f64(0),
       applied: f64(1),
@@ -240,7 +247,7 @@ export class Head {
   #write(state: HeadState): void {
     const view = this.#view;
     this.#shown = { ...state };
-    view.setUint32(36, state.clean ? 1 : 0, true);
+    view.setUint32(36, state.dropped ? DROPPED : state.clean ? CLOSED : 0, true);
     view.setUint32(40, state.generation, true);
     const numbers = [state.committed, state.applied, state.count, state.nextSequence, state.commits, state.synced];
     for (const [index, value] of [...numbers, state.dead].entries()) view.setFloat64(48 + index * 8, value, true);

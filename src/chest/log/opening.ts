@@ -224,7 +224,8 @@ export function checkWhole(log: OpenLog, refresh: () => boolean = () => false): 
 
 /** Takes over what the head says. */
 export function use(log: OpenLog, state: HeadState): void {
-  log.state = state;
+  /* Of one that was dropped a writer takes what is left. */
+  log.state = { ...state, dropped: false };
   log.nextSequence = state.nextSequence;
   log.index!.table.count = state.count;
 }

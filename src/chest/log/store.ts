@@ -216,6 +216,7 @@ export class LogStore implements ColdTier {
       if (head.version() !== version) continue;
       /* It is damaged. */
       if (state === undefined) return undefined;
+      if (state.dropped) throw new NotFoundError(this.folder);
       /* Written before the system went down: nobody has repaired the index yet. */
       if (!state.clean && state.boot !== bootIdentity()) return undefined;
       if (state.generation === log.distrusted) return undefined;
@@ -464,8 +465,17 @@ export class LogStore implements ColdTier {
     if (segments.sweep() && options.sync) segments.syncFolder();
   }
 
+  /** Keeps all segments there, to a reader as far as it has descriptors. */
+  #pin(): void {
+    const { segments } = this.#log;
+    segments.pin();
+    if (this.readOnly) segments.hold();
+  }
+
   #unpin(): void {
-    this.#log.segments.unpin();
+    const { segments } = this.#log;
+    if (this.readOnly) segments.letGo();
+    segments.unpin();
     if (!this.#log.closed) this.#sweep();
   }
 
@@ -474,11 +484,9 @@ export class LogStore implements ColdTier {
     const log = this.#log;
     log.usable();
     const folder = temporaryFolder();
-    log.segments.pin();
-    if (this.readOnly) log.segments.hold();
+    this.#pin();
     const end = (): void => {
       removeTemporary(folder);
-      if (this.readOnly) log.segments.letGo();
       this.#unpin();
     };
     let copy: Table | undefined;
@@ -509,9 +517,8 @@ export class LogStore implements ColdTier {
 
   /** A copy of what belongs to the last commit in another folder. */
   async backup(folder: string): Promise<void> {
-    const log = this.#log;
-    log.usable();
-    log.segments.pin();
+    this.#log.usable();
+    this.#pin();
     try {
       await backup(folder, () => this.#committedParts());
     } finally {
@@ -550,7 +557,10 @@ export class LogStore implements ColdTier {
   }
 
   drop(): void {
-    this.#log.fail(new ClosedError(this.folder));
+    const log = this.#log;
+    /* Others may have the head mapped for long, and another chest its place by then. */
+    if (!log.closed) log.head?.write({ ...log.state, clean: false, dropped: true });
+    log.fail(new ClosedError(this.folder));
     this.close();
     removeAll(this.folder, [HEAD_NAME, LOCK_NAME]);
   }
