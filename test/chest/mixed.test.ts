@@ -24,7 +24,7 @@ afterEach(async () => {
   cleanTemp();
 });
 
-const milliseconds = count({ long: 120_000, usual: 1500, brief: 1000 });
+const milliseconds = count({ long: 120_000, usual: 1000, brief: 700 });
 const seed = Number(process.env.OUTCORE_SEED ?? 1);
 
 /** Nothing is said but that it has begun, and what it did. */
