@@ -13,8 +13,9 @@ import {
 import { ConflictError, DiskFullError, SystemError } from "../../src/errors.ts";
 import { PrivateView } from "../../src/memory/private-view.ts";
 import { diskError, observeDisk } from "../../src/memory/store-file.ts";
+import { randomFrom } from "../support/random.ts";
 import { cleanTemp, tempFolder } from "../support/temp.ts";
-import { observeFolder, randomFrom } from "./disk.ts";
+import { observeFolder } from "./disk.ts";
 
 const open: ArrayStore[] = [];
 const PAGE = 512;

@@ -1,6 +1,7 @@
 import path from "node:path";
 import { type ArrayStore, openStore } from "../../src/array/main.ts";
-import { type Disk, lay, lose, Recorder, randomFrom, type Step } from "./disk.ts";
+import { randomFrom } from "../support/random.ts";
+import { type Disk, lay, lose, Recorder, type Step } from "./disk.ts";
 import { difference, type History, options, PAGE, stateOf, workload } from "./workload.ts";
 
 /** What nobody committed must not come back when the arrays grow over its place. */

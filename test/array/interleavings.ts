@@ -13,7 +13,8 @@ import {
 } from "../../src/errors.ts";
 import { type DirtyWay, PrivateView } from "../../src/memory/private-view.ts";
 import { diskError, observeDisk } from "../../src/memory/store-file.ts";
-import { observeFolder, randomFrom } from "./disk.ts";
+import { randomFrom } from "../support/random.ts";
+import { observeFolder } from "./disk.ts";
 import { type Arrays, copyOf, type Deed, merged, PAGE, resized, verdict } from "./model.ts";
 
 /** What a running transaction has done so far. */

@@ -6,9 +6,9 @@ import process from "node:process";
 import { afterEach, describe, it } from "vitest";
 import { openStore } from "../../src/array/main.ts";
 import { count } from "../support/counts.ts";
+import { randomFrom } from "../support/random.ts";
 import { finish, fixture, line, type RunResult, start } from "../support/run.ts";
 import { cleanTemp, tempFolder } from "../support/temp.ts";
-import { randomFrom } from "./disk.ts";
 import { lastStep } from "./steps.ts";
 
 const children = new Set<ChildProcess>();

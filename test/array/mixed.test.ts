@@ -1,40 +1,23 @@
 import assert from "node:assert/strict";
-import type { ChildProcess } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import process from "node:process";
 import { afterEach, describe, it } from "vitest";
 import { openStore } from "../../src/array/main.ts";
 import { count } from "../support/counts.ts";
-import { finish, fixture, type RunResult, start } from "../support/run.ts";
+import { Crowd, type Member } from "../support/crowd.ts";
+import { randomFrom } from "../support/random.ts";
 import { cleanTemp, tempMemoryFolder } from "../support/temp.ts";
-import { randomFrom } from "./disk.ts";
 
-interface Running {
-  readonly child: ChildProcess;
-  readonly ended: Promise<RunResult>;
-}
-
-const running = new Set<Running>();
+const crowd = new Crowd("array-mixed.ts");
 
 afterEach(async () => {
-  for (const { child } of running) child.kill("SIGKILL");
-  await Promise.all([...running].map(({ ended }) => ended));
-  running.clear();
+  await crowd.end();
   cleanTemp();
 });
 
 const milliseconds = count({ long: 120_000, usual: 2500, brief: 1500 });
 const seed = Number(process.env.OUTCORE_SEED ?? 1);
-
-/** Nothing is said but that it has begun, and what it did. */
-async function fine(each: Running, role: string): Promise<void> {
-  const { signal, stdout, stderr } = await each.ended;
-  running.delete(each);
-  assert.match(stdout, /^(ready\n(done .*\n)?)?$/, role);
-  assert.equal(stderr, "", role);
-  if (signal === null) assert.match(stdout, /\ndone /, role);
-}
 
 describe("three processes that do everything in a random order", () => {
   for (const how of ["at full speed", "with pauses before locks and steps towards the disk"])
@@ -47,12 +30,9 @@ describe("three processes that do everything in a random order", () => {
       });
       store.close();
       const random = randomFrom(seed);
-      const go = (): Running => {
+      const go = (): Member => {
         const args = [folder, String(random(2 ** 30)), ...(how === "at full speed" ? [] : ["slow"])];
-        const child = start(fixture("array-mixed.ts"), args);
-        const each = { child, ended: finish(child, 600_000) };
-        running.add(each);
-        return each;
+        return crowd.start(...args);
       };
       const processes = [go(), go(), go()];
       for (const end = performance.now() + milliseconds; performance.now() < end; ) {
@@ -61,12 +41,12 @@ describe("three processes that do everything in a random order", () => {
         const victims = random(4) === 0 ? [0, 1, 2] : [random(3)];
         for (const at of victims) processes[at]?.child.kill("SIGKILL");
         for (const at of victims) {
-          await fine(processes[at] as Running, how);
+          await crowd.fine(processes[at] as Member, how);
           processes[at] = go();
         }
       }
       fs.writeFileSync(path.join(folder, "..", "stop"), "");
-      for (const each of processes) await fine(each, how);
+      for (const each of processes) await crowd.fine(each, how);
       const last = openStore(folder, { create: false, reserve: 2 ** 22 });
       try {
         assert.deepEqual(last.engine.verify(), []);

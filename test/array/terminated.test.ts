@@ -6,8 +6,8 @@ import { afterEach, describe, it } from "vitest";
 import { type ArrayStore, openStore } from "../../src/array/main.ts";
 import type { PageLog } from "../../src/array/page-log.ts";
 import { count } from "../support/counts.ts";
+import { randomFrom } from "../support/random.ts";
 import { cleanTemp, tempFolder } from "../support/temp.ts";
-import { randomFrom } from "./disk.ts";
 
 const workers = new Set<Worker>();
 const logBytes = ({ engine }: ArrayStore): number => (engine as PageLog).logBytes;

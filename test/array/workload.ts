@@ -1,7 +1,8 @@
 import { rmSync } from "node:fs";
 import { type ArrayStore, openStore, type StoreOptions, type Transaction } from "../../src/array/main.ts";
 import { DiskFullError, OutcoreError } from "../../src/errors.ts";
-import { DEAD, type Fault, Recorder, randomFrom, type Step } from "./disk.ts";
+import { randomFrom } from "../support/random.ts";
+import { DEAD, type Fault, Recorder, type Step } from "./disk.ts";
 
 /** Every array at one state. */
 export type State = ReadonlyMap<string, readonly number[]>;
